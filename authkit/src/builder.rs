@@ -1,0 +1,241 @@
+//! Putting a kit together: checks the settings, the schema and the root key before anything is served.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use serde::Serialize;
+
+use crate::audit::{Audit, Hook};
+use crate::authz::Roles;
+use crate::config::{Config, Environment, Secrets};
+use crate::crypto::jwt::{LEEWAY, TokenVerifier};
+use crate::crypto::keys::{JWKS_MAX_AGE, KeyTiming, Keys};
+use crate::crypto::password::PasswordHasher;
+use crate::crypto::seal::RootKeys;
+use crate::crypto::verified_cache::{DEFAULT_CAPACITY, VerifiedCache};
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::events::{Event, Publisher};
+use crate::flows::{ClaimsContext, ClaimsSource, Ctx};
+use crate::kit::AuthKit;
+use crate::meta::RequestMeta;
+use crate::passwords::breach::BreachLookup;
+use crate::random::{SecureRandom, SharedRandom, SystemRandom};
+use crate::secret::{ExposeSecret as _, SecretString};
+use crate::sessions::revocations::{self, Revocations};
+use crate::time::{Clock, SharedClock, SystemClock};
+
+/// Hashes that may wait, for each slot; one more is shed with 503.
+const QUEUE_PER_SLOT: usize = 64;
+
+type EventSink = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Makes an [`AuthKit`]. Everything but store and secrets has a default.
+pub struct AuthKitBuilder {
+    db: Db,
+    secrets: Secrets,
+    config: Config,
+    clock: SharedClock,
+    random: SharedRandom,
+    hooks: Vec<Box<dyn Hook>>,
+    sinks: Vec<EventSink>,
+    claims: Option<ClaimsSource>,
+    breach: Option<Arc<dyn BreachLookup>>,
+    revocation_capacity: usize,
+    define_roles: bool,
+}
+
+impl AuthKitBuilder {
+    pub(crate) fn new(db: Db, secrets: Secrets) -> Self {
+        Self {
+            db,
+            secrets,
+            config: Config::default(),
+            clock: Arc::new(SystemClock::new()),
+            random: Arc::new(SystemRandom::new()),
+            hooks: Vec::new(),
+            sinks: Vec::new(),
+            claims: None,
+            breach: None,
+            revocation_capacity: revocations::CAPACITY,
+            define_roles: true,
+        }
+    }
+
+    /// The settings; without this call the defaults of development.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Another clock.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Another source of randomness. Must be unpredictable outside of tests.
+    #[must_use]
+    pub fn random(mut self, random: impl SecureRandom) -> Self {
+        self.random = Arc::new(random);
+        self
+    }
+
+    /// Code that runs inside the transaction of every granted event.
+    #[must_use]
+    pub fn hook(mut self, hook: impl Hook) -> Self {
+        self.hooks.push(Box::new(hook));
+        self
+    }
+
+    /// Code that runs after the commit of every event, refusals too. It must be quick: it runs on the request path.
+    #[must_use]
+    pub fn on_event(mut self, sink: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// The host's own claims in access tokens; read back by [`crate::Authenticated::claims`]. Clients can read
+    /// them: no secrets.
+    #[must_use]
+    pub fn claims<C, S, F>(mut self, source: S) -> Self
+    where
+        C: Serialize,
+        S: Fn(ClaimsContext) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<C>> + Send + 'static,
+    {
+        self.claims = Some(Arc::new(move |context| {
+            source(context)
+                .map(|claims| {
+                    serde_json::to_value(claims?)
+                        .map_err(|e| Error::internal("custom claims cannot be written").with_source(e))
+                })
+                .boxed()
+        }));
+        self
+    }
+
+    /// Where to ask whether a password is known from breaches.
+    #[must_use]
+    pub fn breach_lookup(mut self, lookup: impl BreachLookup) -> Self {
+        self.breach = Some(Arc::new(lookup));
+        self
+    }
+
+    /// Revocations held in memory; beyond them the store is asked a token at a time.
+    #[must_use]
+    pub fn revocation_capacity(mut self, entries: usize) -> Self {
+        self.revocation_capacity = entries;
+        self
+    }
+
+    /// Leaves the roles of the settings as the store has them: for a process that only looks. Without this call
+    /// roles that the settings define are written to the store when the kit is built.
+    #[must_use]
+    pub fn keep_roles(mut self) -> Self {
+        self.define_roles = false;
+        self
+    }
+
+    /// Checks everything and reads keys, roles and revocations.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] for settings that must not be served with; [`crate::ErrorKind::Schema`] when the
+    /// store is behind, ahead, or sealed under another root key; [`crate::ErrorKind::Unavailable`].
+    pub async fn build(self) -> Result<AuthKit> {
+        let Self { db, secrets, config, clock, random, hooks, sinks, claims, breach, .. } = self;
+        let (revocation_capacity, define_roles) = (self.revocation_capacity, self.define_roles);
+        // No mailer yet in this version: whatever needs one is refused rather than silently left undone.
+        let warnings = config.validate(&secrets, false).map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Error::config(lines.join("\n"))
+        })?;
+        for warning in warnings {
+            tracing::warn!(target: "authkit::config", "{warning}");
+        }
+        if secrets.token_pepper.is_empty() {
+            return Err(Error::config("TOKEN_PEPPER is missing: give at least one root key"));
+        }
+        if config.env == Environment::Prod && random.is_predictable() {
+            return Err(Error::config("a predictable source of randomness is for tests only"));
+        }
+        db.schema_status().await?.require_current()?;
+        let roots = RootKeys::new(&secrets.token_pepper)?;
+        let timing = KeyTiming {
+            publish: JWKS_MAX_AGE + config.sessions.revocation_poll,
+            retire: config.tokens.access_ttl + LEEWAY + JWKS_MAX_AGE,
+        };
+        let jwt_secret = secrets.jwt_secret.as_ref().map(SecretString::expose_secret);
+        let keys = Keys::open(
+            &db,
+            roots,
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            config.tokens.algorithm,
+            jwt_secret.map(str::as_bytes),
+            timing,
+        )
+        .await?;
+        let slots = config.passwords.max_concurrent.or_else(|| std::thread::available_parallelism().ok());
+        let slots = slots.unwrap_or(NonZeroUsize::MIN);
+        let queue = slots.get().saturating_mul(QUEUE_PER_SLOT);
+        let hasher = PasswordHasher::new(config.passwords.argon2, slots, queue, Arc::clone(&random))?;
+        let timing = revocations::Timing {
+            poll: config.sessions.revocation_poll,
+            access_ttl: config.tokens.access_ttl,
+        };
+        let revocations =
+            Revocations::new(Arc::clone(&clock), Arc::clone(&random), timing, revocation_capacity);
+        let issuer = config.issuer().to_owned();
+        let verifier = TokenVerifier::new(issuer.clone(), config.tokens.audience.clone());
+        let publisher = Publisher::new(sinks);
+        let audit = Audit::new(Arc::clone(&clock), Arc::clone(&random), publisher, hooks);
+        let ctx = Arc::new(Ctx {
+            db,
+            clock,
+            random,
+            keys,
+            audit,
+            hasher,
+            breach,
+            revocations,
+            verified: VerifiedCache::new(verifier, DEFAULT_CAPACITY),
+            roles: Roles::default(),
+            claims,
+            issuer,
+            config,
+        });
+        ctx.roles.load(&ctx.db).await?;
+        let kit = AuthKit { ctx };
+        if define_roles {
+            kit.define_configured_roles().await?;
+        }
+        kit.ctx.revocations.refresh(&kit.ctx.db).await?;
+        Ok(kit)
+    }
+}
+
+impl AuthKit {
+    async fn define_configured_roles(&self) -> Result<()> {
+        let admin = self.admin(RequestMeta::new());
+        for role in &self.ctx.config.accounts.roles {
+            admin.define_role(role.clone()).await?;
+        }
+        for role in &self.ctx.config.accounts.default_roles {
+            if self.roles().get(role).await?.is_none() {
+                return Err(Error::config(format!("DEFAULT_ROLES names {role:?}, which is not defined")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for AuthKitBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthKitBuilder").field("db", &self.db).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+//! Settings as plain data: one file a section, each with its defaults.
+//!
+//! [`parse`] turns `authkit.toml` and environment variables into [`Settings`], [`Config::validate`]
+//! judges them. Nothing there reads the environment or a file: binaries hand both in, so that
+//! `authkit-server`, `authctl` and an embedding application understand the same names in the same
+//! way. [`load`] does it all for a binary, with the key that development needs
+//! ([`complete_dev_secrets`]).
+
+mod accounts;
+mod database_url;
+mod dev_keys;
+mod http_url;
+mod load;
+mod near;
+mod parse;
+mod passwords;
+mod problem;
+mod reference;
+mod roles;
+mod secret_file;
+mod secrets;
+mod server;
+mod sessions;
+mod setting;
+mod settings;
+mod table;
+mod tokens;
+mod validate;
+mod value;
+
+pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
+pub use database_url::{redact_url, sqlite_file};
+pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
+pub use load::{FILE_NAME, check, load};
+pub use parse::parse;
+pub use passwords::{Argon2Config, PasswordsConfig};
+pub use problem::{Origin, SettingError, SettingWarning};
+pub use reference::reference;
+pub use roles::BUILT_IN_ROLES;
+pub use secret_file::{SecretFile, read_secret_file};
+pub use secrets::Secrets;
+pub use server::{ServerConfig, TokenTransport};
+pub use sessions::{SessionPolicy, SessionsConfig};
+pub use setting::{Section, Setting};
+pub use settings::{Settings, ShownSetting};
+pub use table::settings;
+pub use tokens::{JwtAlgorithm, TokensConfig};
+
+/// Where the process runs. Decides which shortcuts are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Environment {
+    /// A developer's machine: keys are made, weak settings are warned about.
+    #[default]
+    Dev,
+    /// Like production.
+    Staging,
+    /// Production: anything weak or missing refuses to start.
+    Prod,
+}
+
+impl Environment {
+    /// The name as in `ENV`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Staging => "staging",
+            Self::Prod => "prod",
+        }
+    }
+}
+
+/// Everything that can be set, without the secrets of [`Secrets`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Config {
+    /// `ENV`.
+    pub env: Environment,
+    /// Addresses, transport of tokens, browsers' origins.
+    pub server: ServerConfig,
+    /// Sign-up, verification, roles.
+    pub accounts: AccountsConfig,
+    /// Password policy and hash cost.
+    pub passwords: PasswordsConfig,
+    /// Access tokens.
+    pub tokens: TokensConfig,
+    /// Sessions and refresh tokens.
+    pub sessions: SessionsConfig,
+}
+
+impl Config {
+    /// When an e-mail address must be proved: as set, else required in prod and optional elsewhere.
+    pub fn email_verification(&self) -> EmailVerification {
+        self.accounts.email_verification.unwrap_or(match self.env {
+            Environment::Prod => EmailVerification::Required,
+            Environment::Dev | Environment::Staging => EmailVerification::Optional,
+        })
+    }
+
+    /// Whether the process brings the schema up to date when it starts: as set, else only in dev.
+    pub fn migrate_on_start(&self) -> bool {
+        self.server.migrate_on_start.unwrap_or(self.env == Environment::Dev)
+    }
+
+    /// The issuer of access tokens: as set, else `PUBLIC_URL`.
+    pub fn issuer(&self) -> &str {
+        self.tokens.issuer.as_deref().unwrap_or(&self.server.public_url)
+    }
+}

@@ -1,0 +1,194 @@
+//! Security events: what happened, to whom, by whom. One event is one audit row (R17), one call of each hook
+//! inside the transaction, and one message to subscribers after the commit.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::sync::broadcast;
+
+use crate::ids::{EventId, SessionId, UserId};
+use crate::time::Timestamp;
+
+/// Events that a slow subscriber may lag behind before it misses some.
+const SUBSCRIBER_BUFFER: usize = 1024;
+
+macro_rules! actions {
+    ($($(#[$meta:meta])* $variant:ident = $name:literal),* $(,)?) => {
+        /// What happened. Names never change meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Action { $($(#[$meta])* $variant),* }
+
+        impl Action {
+            /// Stable name, as it stands in the audit.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            /// The action of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+
+            /// All actions.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+        }
+    };
+}
+
+actions! {
+    /// Somebody signed up.
+    UserSignUp = "user.signup",
+    /// An operator made an account.
+    UserCreate = "user.create",
+    /// Name, profile or e-mail of an account changed.
+    UserUpdate = "user.update",
+    /// An operator disabled an account.
+    UserDisable = "user.disable",
+    /// An operator enabled an account.
+    UserEnable = "user.enable",
+    /// An account was deleted and can be restored.
+    UserDelete = "user.delete",
+    /// A deleted account was restored.
+    UserRestore = "user.restore",
+    /// An account and all that hangs on it was removed.
+    UserPurge = "user.purge",
+    /// An e-mail address was marked as proved.
+    EmailVerify = "email.verify",
+    /// A sign-in by password, granted or refused.
+    Login = "login",
+    /// A repeated sign-in within a session.
+    StepUp = "step_up",
+    /// A session ended by its own token.
+    Logout = "logout",
+    /// A user ended all of his sessions.
+    LogoutAll = "logout_all",
+    /// A user changed his password, or failed to.
+    PasswordChange = "password.change",
+    /// An operator set a password.
+    PasswordSet = "password.set",
+    /// The collection of breached passwords could not be asked.
+    BreachUnknown = "password.breach_unknown",
+    /// A session was ended by its user or an operator.
+    SessionEnd = "session.end",
+    /// A session was ended by a newer sign-in.
+    SessionEvict = "session.evict",
+    /// A used refresh token came again: theft. The session is dead.
+    RefreshReuse = "refresh.reuse",
+    /// A refresh token newer than the store: the store went back in time. The session is dead.
+    RefreshAhead = "refresh.ahead",
+    /// A genuine refresh token refused by the state of account or session.
+    RefreshRefused = "refresh.refused",
+    /// A role was given to a user.
+    RoleGrant = "role.grant",
+    /// A role was taken from a user.
+    RoleRevoke = "role.revoke",
+    /// A role was defined or changed.
+    RoleDefine = "role.define",
+    /// A data key was made.
+    KeyCreate = "key.create",
+    /// A data key was replaced.
+    KeyRotate = "key.rotate",
+    /// The data keys were sealed anew under another root.
+    KeyReseal = "key.reseal",
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Whether it was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Granted and done.
+    Success,
+    /// Refused.
+    Failure,
+}
+
+impl Outcome {
+    /// Lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// One security event. Holds no secret and no text typed by an unknown person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// Sorts by time.
+    pub id: EventId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub action: Action,
+    /// Granted or refused.
+    pub outcome: Outcome,
+    /// Who: `user:ID`, `cli:USER@HOST`, `anonymous`, `system`.
+    pub actor: String,
+    /// The account it is about.
+    pub user_id: Option<UserId>,
+    /// The session it is about.
+    pub session_id: Option<SessionId>,
+    /// The client's address.
+    pub ip: Option<IpAddr>,
+    /// Ties it to the answer and the log.
+    pub request_id: Option<String>,
+    /// Why, as an operator said.
+    pub reason: Option<String>,
+    /// Facts special to the action.
+    pub details: Map<String, Value>,
+}
+
+type Sink = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Hands events to those who asked for them, after the commit.
+#[derive(Clone)]
+pub(crate) struct Publisher {
+    sinks: Arc<Vec<Sink>>,
+    channel: broadcast::Sender<Arc<Event>>,
+}
+
+impl Publisher {
+    pub(crate) fn new(sinks: Vec<Sink>) -> Self {
+        Self { sinks: Arc::new(sinks), channel: broadcast::channel(SUBSCRIBER_BUFFER).0 }
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.channel.subscribe()
+    }
+
+    /// Never fails and never panics: the effect is already durable.
+    pub(crate) fn publish(&self, event: &Arc<Event>) {
+        for sink in self.sinks.iter() {
+            if catch_unwind(AssertUnwindSafe(|| sink(event))).is_err() {
+                tracing::error!(action = %event.action, "an event sink panicked");
+            }
+        }
+        // No subscriber is no fault.
+        let _ = self.channel.send(Arc::clone(event));
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Publisher({} sinks)", self.sinks.len())
+    }
+}

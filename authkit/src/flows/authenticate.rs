@@ -1,0 +1,237 @@
+//! Who calls: judging access tokens, and what callers must be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::authz::Grants;
+use crate::crypto::jwt::{AccessClaims, LEEWAY, TokenError};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flows::Ctx;
+use crate::ids::{SessionId, UserId};
+use crate::meta::RequestMeta;
+use crate::sessions::store;
+use crate::time::Timestamp;
+use crate::users::{Record, UserStatus, store as users};
+
+/// A caller whose access token was judged good. Checks on it are values: [`Self::require`].
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    claims: Arc<AccessClaims>,
+    grants: Arc<Grants>,
+    at: Timestamp,
+}
+
+impl Authenticated {
+    /// Who.
+    pub fn user_id(&self) -> UserId {
+        self.claims.sub
+    }
+
+    /// In which session.
+    pub fn session_id(&self) -> SessionId {
+        self.claims.sid
+    }
+
+    /// Roles as the token states them; a change of roles voids the token.
+    pub fn roles(&self) -> &[String] {
+        &self.claims.roles
+    }
+
+    /// When the user last proved who he is.
+    pub fn auth_time(&self) -> Timestamp {
+        self.claims.auth_time
+    }
+
+    /// How he proved it (RFC 8176).
+    pub fn amr(&self) -> &[String] {
+        &self.claims.amr
+    }
+
+    /// When the token ends.
+    pub fn expires_at(&self) -> Timestamp {
+        self.claims.exp
+    }
+
+    /// The host's own claims, as its source made them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when the token carries none, or others than `C`.
+    pub fn claims<C: DeserializeOwned>(&self) -> Result<C> {
+        let value = self.claims.ext.clone().unwrap_or(Value::Null);
+        serde_json::from_value(value)
+            .map_err(|e| Error::internal("a token does not carry the claims asked for").with_source(e))
+    }
+
+    /// Whether one of the caller's roles permits `permission`.
+    pub fn may(&self, permission: &str) -> bool {
+        self.grants.permit(self.roles(), permission)
+    }
+
+    /// Gives the caller back when he meets `requirement`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] or [`ErrorKind::StepUpRequired`].
+    #[expect(clippy::needless_pass_by_value, reason = "requirements are made where they are asked for")]
+    pub fn require(&self, requirement: impl Requirement) -> Result<&Self> {
+        requirement.check(self).map(|()| self)
+    }
+
+    pub(crate) fn ver(&self) -> i64 {
+        self.claims.ver
+    }
+}
+
+/// Something that a caller must be.
+pub trait Requirement {
+    /// `Ok` when `caller` is it.
+    fn check(&self, caller: &Authenticated) -> Result<()>;
+}
+
+/// Holding a role. `super_admin` does not stand in for other roles; ask for a [`Permission`] to let it pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role(String);
+
+impl Role {
+    /// The role of that name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+}
+
+impl Requirement for Role {
+    fn check(&self, caller: &Authenticated) -> Result<()> {
+        let held = caller.roles().contains(&self.0);
+        if held { Ok(()) } else { Err(forbidden(format!("the role {} is missing", self.0))) }
+    }
+}
+
+/// Holding one of several roles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnyRole(Vec<String>);
+
+impl AnyRole {
+    /// One of these roles.
+    pub fn new<R: Into<String>>(names: impl IntoIterator<Item = R>) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+}
+
+impl Requirement for AnyRole {
+    fn check(&self, caller: &Authenticated) -> Result<()> {
+        let held = caller.roles().iter().any(|role| self.0.contains(role));
+        if held { Ok(()) } else { Err(forbidden(format!("none of the roles {:?} is held", self.0))) }
+    }
+}
+
+/// Being permitted something by one of one's roles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission(String);
+
+impl Permission {
+    /// The permission of that name, such as `documents:review`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+}
+
+impl Requirement for Permission {
+    fn check(&self, caller: &Authenticated) -> Result<()> {
+        let granted = caller.may(&self.0);
+        if granted { Ok(()) } else { Err(forbidden(format!("the permission {} is missing", self.0))) }
+    }
+}
+
+/// How well, and how recently, the caller proved who he is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assurance {
+    within: Option<Duration>,
+}
+
+impl Assurance {
+    /// By any means.
+    pub const fn any() -> Self {
+        Self { within: None }
+    }
+
+    /// Not longer ago than `span`.
+    #[must_use]
+    pub const fn within(self, span: Duration) -> Self {
+        Self { within: Some(span) }
+    }
+
+    /// Not longer ago than so many minutes.
+    #[must_use]
+    pub const fn within_minutes(self, minutes: u64) -> Self {
+        self.within(Duration::from_secs(minutes * 60))
+    }
+}
+
+impl Requirement for Assurance {
+    fn check(&self, caller: &Authenticated) -> Result<()> {
+        // A sign-in in the future is one before the clock was set back: nobody knows how long ago (R18).
+        let known = caller.auth_time() <= caller.at + LEEWAY;
+        let fresh = self.within.is_none_or(|span| known && caller.at < caller.auth_time() + span);
+        if fresh { Ok(()) } else { Err(ErrorKind::StepUpRequired.into()) }
+    }
+}
+
+fn forbidden(why: String) -> Error {
+    Error::new(ErrorKind::Forbidden, why)
+}
+
+impl Ctx {
+    /// Judges an access token: signature and claims (or the memory of having judged them), revocation, network.
+    pub(crate) async fn authenticate(&self, token: &str, meta: &RequestMeta) -> Result<Authenticated> {
+        let at = self.now();
+        let mut claims = self.verified.verify(token, &self.keys.key_set(), at);
+        if matches!(claims, Err(TokenError::UnknownKey)) {
+            // Another node may just have made the key.
+            self.keys.reload_rarely(&self.db).await?;
+            claims = self.verified.verify(token, &self.keys.key_set(), at);
+        }
+        let mut claims = claims?;
+        let generation = self.keys.snapshot().generation();
+        self.revocations.follow(|| Box::pin(self.refresh_views())).await?;
+        if self.keys.snapshot().generation() != generation {
+            // The key may be gone since.
+            claims = self.verified.verify(token, &self.keys.key_set(), at)?;
+        }
+        if self.revocations.is_void(&self.db, claims.sid, claims.sub, claims.ver).await? {
+            return Err(Error::new(ErrorKind::Unauthenticated, "the token was revoked"));
+        }
+        if let Some(cip) = &claims.cip
+            && !self.network_matches(cip, claims.sid, meta).await?
+        {
+            return Err(Error::new(ErrorKind::Unauthenticated, "the token came from another network"));
+        }
+        Ok(Authenticated { claims, grants: self.roles.grants(), at })
+    }
+
+    /// Asks the store whether session and account still stand as the token says: before anything that changes a
+    /// credential or grants something (R14).
+    pub(crate) async fn require_current(&self, auth: &Authenticated) -> Result<Record> {
+        let (user, session, limits) = (auth.user_id(), auth.session_id(), self.limits());
+        let (record, view) = self
+            .db
+            .read(move |conn| {
+                Box::pin(async move {
+                    let record = users::by_id(conn, user).await?;
+                    let view = store::view(conn, session, limits).await?;
+                    Ok((record, view))
+                })
+            })
+            .await?;
+        let stands = view.is_some_and(|view| view.alive && view.session.user_id == user);
+        match record {
+            Some(record)
+                if stands && record.user.status == UserStatus::Active && record.version.ver == auth.ver() =>
+            {
+                Ok(record)
+            }
+            _ => Err(Error::new(ErrorKind::Unauthenticated, "the token is no longer current")),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Flows: one story a file, one transaction. Features meet only here.
+
+pub(crate) mod account;
+pub(crate) mod authenticate;
+pub(crate) mod gate;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod password;
+pub(crate) mod refresh;
+pub(crate) mod signup;
+pub(crate) mod step_up;
+pub(crate) mod tokens;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::{Audit, Entry};
+use crate::authz::Roles;
+use crate::config::{Config, EmailVerification};
+use crate::crypto::keys::{KeyPurpose, Keys};
+use crate::crypto::mac;
+use crate::crypto::password::PasswordHasher;
+use crate::crypto::verified_cache::VerifiedCache;
+use crate::db::{Db, Job, Tx};
+use crate::error::{Error, Result};
+use crate::events::Action;
+use crate::ids::{SessionId, UserId};
+use crate::meta::RequestMeta;
+use crate::passwords::breach::BreachLookup;
+use crate::random::SharedRandom;
+use crate::sessions::revocations::{Revocation, Revocations};
+use crate::time::{SharedClock, Timestamp};
+use crate::users::Email;
+
+pub use account::ProfileChange;
+pub use authenticate::{AnyRole, Assurance, Authenticated, Permission, Requirement, Role};
+pub use login::{Credentials, Login};
+pub use password::PasswordChange;
+pub use signup::{SignUp, SignedUp};
+pub use step_up::StepUp;
+pub(crate) use tokens::ClaimsSource;
+pub use tokens::{ClaimsContext, Tokens};
+
+/// A sign-in older than this is not fresh enough to change a credential (contract 4.14).
+pub(crate) const FRESH: Duration = Duration::from_mins(5);
+
+/// Everything that flows work with. One per [`crate::AuthKit`].
+pub(crate) struct Ctx {
+    pub(crate) db: Db,
+    pub(crate) clock: SharedClock,
+    pub(crate) random: SharedRandom,
+    pub(crate) config: Config,
+    pub(crate) keys: Keys,
+    pub(crate) audit: Audit,
+    pub(crate) hasher: PasswordHasher,
+    pub(crate) breach: Option<Arc<dyn BreachLookup>>,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) verified: VerifiedCache,
+    pub(crate) roles: Roles,
+    pub(crate) claims: Option<ClaimsSource>,
+    pub(crate) issuer: String,
+}
+
+/// What a transaction decided: `Err` is a refusal whose traces are committed.
+pub(crate) type Ruling<T> = std::result::Result<T, Error>;
+
+impl Ctx {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn verification(&self) -> EmailVerification {
+        self.config.email_verification()
+    }
+
+    /// Whether accounts may sign in before their address is proved.
+    pub(crate) fn unverified_may(&self) -> bool {
+        self.verification() != EmailVerification::Required
+    }
+
+    /// What stands for the e-mail of an unknown account in the audit: people type passwords into that field.
+    pub(crate) fn email_fingerprint(&self, email: &Email) -> Result<String> {
+        let (key, kid) = self.keys.active_bytes(KeyPurpose::Lookup)?;
+        let tag = mac::mac(&key, &[b"email", email.key().as_bytes()]);
+        Ok(format!("{kid}.{}", crate::crypto::strict::to_base64url(&tag)))
+    }
+
+    /// Runs `effect` in a write transaction. An error of a host's hook undoes the effect alone: the refusal is
+    /// audited and committed. Without hooks an error undoes everything.
+    pub(crate) async fn decide<T, F>(
+        self: &Arc<Self>,
+        meta: &RequestMeta,
+        action: Action,
+        user: Option<UserId>,
+        effect: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a, 'c> Fn(&'a Arc<Self>, &'a mut Tx<'c>) -> Job<'a, Ruling<T>> + Send + Sync + 'static,
+    {
+        let ctx = Arc::clone(self);
+        if !self.audit.has_hooks() {
+            let job = Arc::new((ctx, effect));
+            return self
+                .db
+                .write(move |tx| {
+                    let job = Arc::clone(&job);
+                    Box::pin(async move { (job.1)(&job.0, tx).await })
+                })
+                .await?;
+        }
+        let job = Arc::new((ctx, effect, meta.clone()));
+        self.db
+            .write_alone(move |tx| {
+                let job = Arc::clone(&job);
+                Box::pin(async move {
+                    let (ctx, effect, meta) = &*job;
+                    let point = tx.savepoint().await?;
+                    match effect(ctx, tx).await {
+                        Ok(ruling) => {
+                            tx.release(point).await?;
+                            Ok(ruling)
+                        }
+                        Err(error) if !tx.refused_by_hook() || crate::db::ends_transaction(&error) => {
+                            Err(error)
+                        }
+                        Err(error) => {
+                            tx.rollback_to(point).await?;
+                            let entry = Entry::failure(action, user, "refused_by_hook");
+                            ctx.audit.record(tx, meta, entry).await?;
+                            Ok(Err(error))
+                        }
+                    }
+                })
+            })
+            .await?
+    }
+
+    /// Audits a refusal in a transaction of its own and gives the refusal back.
+    pub(crate) async fn refuse<T>(&self, meta: &RequestMeta, entry: Entry, refusal: Error) -> Result<T> {
+        let (audit, meta, entry) = (self.audit.clone(), meta.clone(), Arc::new(entry));
+        self.db
+            .write(move |tx| {
+                let (audit, meta, entry) = (audit.clone(), meta.clone(), Arc::clone(&entry));
+                Box::pin(async move { audit.record(tx, &meta, (*entry).clone()).await.map(|_| ()) })
+            })
+            .await?;
+        Err(refusal)
+    }
+
+    /// Makes the access tokens of ended sessions void.
+    pub(crate) async fn revoke_sessions(&self, tx: &mut Tx<'_>, ended: &[SessionId]) -> Result<()> {
+        for session in ended {
+            self.revocations.revoke(tx, Revocation::Session(*session)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads whatever other processes changed: revocations, keys, roles.
+    pub(crate) async fn refresh_views(&self) -> Result<()> {
+        let heads = self.revocations.refresh(&self.db).await?;
+        for (feed, head) in heads {
+            if feed == crate::crypto::keys::FEED && head != self.keys.snapshot().head() {
+                self.keys.load(&self.db).await?;
+            } else if feed == crate::authz::FEED && head != self.roles.grants().head() {
+                self.roles.load(&self.db).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Ctx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx").field("db", &self.db).finish_non_exhaustive()
+    }
+}

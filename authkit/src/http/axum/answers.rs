@@ -1,0 +1,80 @@
+//! Success bodies.
+
+use axum::Json;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::SET_COOKIE;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::state::AuthState;
+use crate::flows::Tokens;
+use crate::http::cookies;
+use crate::secret::ExposeSecret as _;
+
+/// A pair of tokens. In cookie mode the tokens travel in cookies and are left out here.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct TokenAnswer<'a> {
+    /// Always `authenticated`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^authenticated$", example = "authenticated"))]
+    status: &'static str,
+    /// JWT for `Authorization: Bearer`. Absent in cookie mode.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<&'a str>,
+    /// Rotates with each use. Absent in cookie mode.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    /// Always `Bearer`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^Bearer$", example = "Bearer"))]
+    token_type: &'static str,
+    /// Life of the access token, in seconds.
+    expires_in: u64,
+    /// Life of the refresh token unless it is used, in seconds.
+    refresh_expires_in: u64,
+}
+
+/// 200 with the tokens, in the body or in cookies.
+pub(super) fn tokens(state: &AuthState, tokens: &Tokens) -> Response {
+    let (access, refresh) = (tokens.access_token.expose_secret(), tokens.refresh_token.expose_secret());
+    let visible = !state.uses_cookies();
+    let answer = TokenAnswer {
+        status: "authenticated",
+        access_token: visible.then_some(access),
+        refresh_token: visible.then_some(refresh),
+        token_type: "Bearer",
+        expires_in: tokens.expires_in,
+        refresh_expires_in: tokens.refresh_expires_in,
+    };
+    let mut response = Json(answer).into_response();
+    if state.uses_cookies() {
+        add_cookie(&mut response, cookies::set(cookies::ACCESS, access, tokens.expires_in));
+        add_cookie(&mut response, cookies::set(cookies::REFRESH, refresh, tokens.refresh_expires_in));
+    }
+    response
+}
+
+/// 204.
+pub(super) fn done() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// 204 that takes the cookies away in cookie mode.
+pub(super) fn signed_out(state: &AuthState) -> Response {
+    let mut response = done();
+    if state.uses_cookies() {
+        add_cookie(&mut response, cookies::clear(cookies::ACCESS));
+        add_cookie(&mut response, cookies::clear(cookies::REFRESH));
+    }
+    response
+}
+
+fn add_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}

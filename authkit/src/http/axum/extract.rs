@@ -1,0 +1,99 @@
+//! Extractors: who calls, from where, about what.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts, OptionalFromRequestParts, Path};
+use http::header::USER_AGENT;
+use http::request::Parts;
+
+use super::context::RequestContext;
+use super::error::ApiError;
+use super::state::AuthState;
+use crate::error::ErrorKind;
+use crate::flows::Authenticated;
+use crate::meta::RequestMeta;
+
+/// Bytes of a `User-Agent` that are looked at.
+const MAX_USER_AGENT: usize = 2048;
+
+/// The caller, by bearer token or cookie. Without a credential, or with a bad one, 401.
+impl<S> FromRequestParts<S> for Authenticated
+where
+    AuthState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found = authenticate(parts, &AuthState::from_ref(state)).await?;
+        found.ok_or_else(|| ErrorKind::Unauthenticated.into())
+    }
+}
+
+/// The caller if there is one. A credential that was presented and is bad is 401, never anonymous.
+impl<S> OptionalFromRequestParts<S> for Authenticated
+where
+    AuthState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, ApiError> {
+        authenticate(parts, &AuthState::from_ref(state)).await
+    }
+}
+
+async fn authenticate(parts: &Parts, state: &AuthState) -> Result<Option<Authenticated>, ApiError> {
+    let Some(token) = state.access_token(&parts.method, &parts.headers)? else { return Ok(None) };
+    let meta = peer(parts).map_or_else(RequestMeta::new, |peer| RequestMeta::new().with_ip(peer.ip()));
+    Ok(Some(state.kit().authenticate(token, &meta).await?))
+}
+
+fn peer(parts: &Parts) -> Option<SocketAddr> {
+    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+}
+
+/// Where a request comes from: the peer's address (when the host serves with connect info), `User-Agent`, request
+/// id. Headers that name another address are not looked at (R4).
+#[derive(Debug, Clone, Default)]
+pub struct Meta(pub RequestMeta);
+
+impl<S: Send + Sync> FromRequestParts<S> for Meta {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let mut meta = RequestMeta::new();
+        if let Some(peer) = peer(parts) {
+            meta = meta.with_ip(peer.ip());
+        }
+        if let Some(agent) = parts.headers.get(USER_AGENT) {
+            let bytes = agent.as_bytes();
+            let bytes = bytes.get(..MAX_USER_AGENT).unwrap_or(bytes);
+            meta = meta.with_user_agent(String::from_utf8_lossy(bytes));
+        }
+        if let Some(context) = parts.extensions.get::<RequestContext>() {
+            meta = meta.with_request_id(context.id().as_str());
+        }
+        Ok(Self(meta))
+    }
+}
+
+/// The one id in the path. What is no id names nothing: 404.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathId<T>(pub T);
+
+impl<S, T> FromRequestParts<S> for PathId<T>
+where
+    S: Send + Sync,
+    T: FromStr + fmt::Debug,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = <Path<String> as FromRequestParts<S>>::from_request_parts(parts, state).await;
+        let id = path.ok().and_then(|Path(text)| text.parse().ok());
+        id.map(Self).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}

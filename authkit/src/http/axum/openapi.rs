@@ -1,0 +1,185 @@
+//! The OpenAPI 3.1 document of [`super::router`], made from the handlers.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{AdditionalProperties, Schema};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use super::routes::{login, logout, me, password, refresh, sessions, signup, step_up};
+use super::{answers, input, schemas};
+use crate::config::TokenTransport;
+use crate::error::ErrorKind;
+use crate::http::body::{JSON, PROBLEM_JSON};
+use crate::http::cookies;
+use crate::http::status::Code;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "authkit",
+        version = "1",
+        description = "Accounts, sign-in, rotating sessions and access tokens.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    paths(
+        signup::signup,
+        login::login,
+        refresh::refresh,
+        logout::logout,
+        logout::logout_all,
+        me::show,
+        me::update,
+        me::remove,
+        password::change,
+        step_up::step_up,
+        sessions::list,
+        sessions::end
+    ),
+    components(schemas(
+        signup::SignUpBody,
+        signup::VerificationAnswer,
+        login::LoginBody,
+        input::RefreshBody,
+        me::ProfileBody,
+        password::PasswordBody,
+        step_up::StepUpBody,
+        answers::TokenAnswer,
+        schemas::User,
+        schemas::SessionList,
+        schemas::ErrorBody,
+        schemas::Problem
+    )),
+    tags((name = "auth", description = "Accounts and sessions.")),
+    modifiers(&Bodies, &Errors, &Security)
+)]
+struct Document;
+
+/// The document of [`super::router`] with tokens in bodies. Paths start with `/auth`; use
+/// [`utoipa::openapi::OpenApi::nest`] for the prefix that the router is mounted under.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    openapi_for(TokenTransport::Bearer)
+}
+
+/// The document of [`super::router`] for that transport of tokens.
+pub fn openapi_for(transport: TokenTransport) -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    if transport == TokenTransport::Cookie
+        && let Some(components) = &mut document.components
+        && let Some(RefOr::T(Schema::Object(body))) = components.schemas.get_mut("RefreshBody")
+    {
+        body.required.clear();
+    }
+    for operation in operations(&mut document) {
+        let id = operation.operation_id.clone().unwrap_or_default();
+        let takes_token = ["refresh", "logout"].contains(&id.as_str());
+        if transport == TokenTransport::Cookie
+            && takes_token
+            && let Some(RefOr::T(body)) = &mut operation.request_body
+        {
+            body.required = None;
+        }
+    }
+    document
+}
+
+/// What may go wrong with each operation, besides what may go wrong with all.
+const ERRORS: &[(&str, &[ErrorKind])] = &[
+    ("signup", &[ErrorKind::Conflict]),
+    ("login", &[ErrorKind::InvalidCredentials, ErrorKind::EmailUnverified]),
+    ("refresh", &[ErrorKind::RefreshInvalid, ErrorKind::Validation]),
+    ("logout", &[ErrorKind::Validation]),
+    ("logout_all", &[ErrorKind::Unauthenticated]),
+    ("me", &[ErrorKind::Unauthenticated]),
+    ("update_me", &[ErrorKind::Unauthenticated]),
+    ("delete_me", &[ErrorKind::Unauthenticated, ErrorKind::StepUpRequired, ErrorKind::Conflict]),
+    ("change_password", &[ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials]),
+    ("step_up", &[ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials]),
+    ("list_sessions", &[ErrorKind::Unauthenticated, ErrorKind::Validation]),
+    ("end_session", &[ErrorKind::Unauthenticated, ErrorKind::NotFound]),
+];
+
+struct Errors;
+
+impl Modify for Errors {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for operation in operations(document) {
+            let id = operation.operation_id.clone().unwrap_or_default();
+            let own = ERRORS.iter().find(|(name, _)| *name == id).map_or(&[][..], |(_, kinds)| *kinds);
+            let mut codes: Vec<Code> = own.iter().copied().map(Code::from).collect();
+            codes.extend([
+                ErrorKind::InvalidRequest.into(),
+                Code::MethodNotAllowed,
+                Code::PayloadTooLarge,
+                Code::RequestTimeout,
+                ErrorKind::Forbidden.into(),
+                ErrorKind::Unavailable.into(),
+                ErrorKind::Internal.into(),
+            ]);
+            if operation.request_body.is_some() {
+                // U+0000 may stand in any body.
+                codes.extend([Code::UnsupportedMediaType, ErrorKind::Validation.into()]);
+            }
+            add_errors(operation, &codes);
+        }
+    }
+}
+
+/// One answer a status, which names its codes.
+fn add_errors(operation: &mut Operation, codes: &[Code]) {
+    let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status().as_u16()).or_default().push(code.name());
+    }
+    for (status, names) in by_status {
+        let content =
+            |schema: &str| ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+        let response = ResponseBuilder::new()
+            .description(format!("`{}`", names.join("`, `")))
+            .content(JSON, content("ErrorBody"))
+            .content(PROBLEM_JSON, content("Problem"))
+            .build();
+        operation.responses.responses.insert(status.to_string(), RefOr::T(response));
+    }
+}
+
+/// Bodies of requests take no member that is not named, and no U+0000.
+struct Bodies;
+
+impl Modify for Bodies {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let Some(components) = &mut document.components else { return };
+        for (name, schema) in &mut components.schemas {
+            if name.ends_with("Body")
+                && name != "ErrorBody"
+                && let RefOr::T(Schema::Object(object)) = schema
+            {
+                object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
+    }
+}
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.bearer_format = Some("JWT".to_owned());
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let cookie = ApiKeyValue::with_description(cookies::ACCESS, "With `TOKEN_TRANSPORT=cookie`.");
+        components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    }
+}
+
+fn operations(document: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut Operation> {
+    document.paths.paths.values_mut().flat_map(|item| {
+        [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! The routes of `auth/`: parse, call the kit, answer.
+
+pub(super) mod login;
+pub(super) mod logout;
+pub(super) mod me;
+pub(super) mod password;
+pub(super) mod refresh;
+pub(super) mod sessions;
+pub(super) mod signup;
+pub(super) mod step_up;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+
+use super::context::request_context;
+use super::error::ApiError;
+use super::state::AuthState;
+use crate::http::status::Code;
+
+/// All routes of `auth/`, to be mounted under any prefix with `Router::nest`.
+///
+/// Takes the kit, or an [`AuthState`]. Serve with `into_make_service_with_connect_info::<SocketAddr>()`, so that
+/// sessions and audit know addresses.
+pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> Router<S> {
+    let state = state.into();
+    Router::new()
+        .route("/auth/signup", post(signup::signup))
+        .route("/auth/login", post(login::login))
+        .route("/auth/refresh", post(refresh::refresh))
+        .route("/auth/logout", post(logout::logout))
+        .route("/auth/logout-all", post(logout::logout_all))
+        .route("/auth/me", get(me::show).patch(me::update).delete(me::remove))
+        .route("/auth/password", post(password::change))
+        .route("/auth/step-up", post(step_up::step_up))
+        .route("/auth/sessions", get(sessions::list))
+        .route("/auth/sessions/{id}", delete(sessions::end))
+        .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
+        .layer(middleware::from_fn_with_state(state.clone(), guard))
+        .layer(middleware::from_fn_with_state(state.clone(), request_context))
+        .with_state(state)
+}
+
+/// What all of these routes share: the check of origins in cookie mode, and that nothing is kept by caches (ASVS
+/// 14.3.2).
+async fn guard(State(state): State<AuthState>, request: Request, next: Next) -> Response {
+    let mut response = match state.check_origin(request.method(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => ApiError::from(refusal).into_response(),
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,151 @@
+//! Schemas of answers whose types live below HTTP, for the OpenAPI document. A test compares them with what is
+//! really sent.
+
+#![expect(dead_code, reason = "read by the derive only")]
+
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// An account, as its owner sees it.
+#[derive(ToSchema)]
+pub(super) struct User {
+    /// Never changes.
+    id: Uuid,
+    /// The address that mail goes to.
+    email: String,
+    /// What to call the person.
+    name: String,
+    /// Whether the address was proved.
+    email_verified: bool,
+    /// Names of roles, sorted.
+    roles: Vec<String>,
+    /// Whether it may sign in.
+    status: Status,
+    /// Whether a second factor is set up.
+    mfa_enabled: bool,
+    /// The application's own facts about the person.
+    #[schema(value_type = Object)]
+    profile: Value,
+    /// When it was made.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// When it last changed.
+    #[schema(format = "date-time")]
+    updated_at: String,
+}
+
+/// Whether an account may sign in.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum Status {
+    Active,
+    Disabled,
+    Deleted,
+}
+
+/// A signed-in device.
+#[derive(ToSchema)]
+pub(super) struct Session {
+    /// Never changes.
+    id: Uuid,
+    /// When the user signed in.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// When it was last refreshed.
+    #[schema(format = "date-time")]
+    last_used_at: String,
+    /// When it ends unless it is refreshed before.
+    #[schema(format = "date-time")]
+    expires_at: String,
+    /// Address at sign-in.
+    #[schema(required)]
+    ip: Option<String>,
+    /// `User-Agent` at sign-in.
+    #[schema(required)]
+    user_agent: Option<String>,
+    /// How the user proved who he is (RFC 8176).
+    amr: Vec<String>,
+    /// Whether it is the session that asks.
+    current: bool,
+}
+
+/// A page of sessions.
+#[derive(ToSchema)]
+pub(super) struct SessionList {
+    items: Vec<Session>,
+    /// Where the next page starts; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// The one error body.
+#[derive(ToSchema)]
+pub(super) struct ErrorBody {
+    error: ErrorFacts,
+}
+
+/// What went wrong.
+#[derive(ToSchema)]
+pub(super) struct ErrorFacts {
+    /// Stable code.
+    code: String,
+    /// A sentence for people.
+    message: String,
+    details: Details,
+    /// The answer's `X-Request-ID`.
+    request_id: String,
+}
+
+/// The same facts as RFC 9457 has them, for `Accept: application/problem+json`.
+#[derive(ToSchema)]
+pub(super) struct Problem {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// Stable code.
+    code: String,
+    /// The answer's `X-Request-ID`.
+    request_id: String,
+    #[schema(nullable = false)]
+    details: Option<Details>,
+}
+
+/// Facts special to the code.
+#[derive(ToSchema)]
+pub(super) struct Details {
+    /// The faults of single fields, all at once.
+    #[schema(nullable = false)]
+    errors: Option<Vec<FieldFault>>,
+    /// The number in `Retry-After`.
+    #[schema(nullable = false, minimum = 1)]
+    retry_after_seconds: Option<u64>,
+}
+
+/// One thing wrong with one field.
+#[derive(ToSchema)]
+pub(super) struct FieldFault {
+    /// JSON pointer of the field.
+    pointer: String,
+    code: FieldCode,
+    /// A sentence for people.
+    message: String,
+}
+
+/// What is wrong with a field.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum FieldCode {
+    Required,
+    Unknown,
+    Type,
+    Format,
+    TooShort,
+    TooLong,
+    TooCommon,
+    TooWeak,
+    ContainsContext,
+    Breached,
+    OutOfRange,
+}

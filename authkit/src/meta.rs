@@ -1,0 +1,63 @@
+//! Facts about a call that are not part of its input: where it came from and who stands behind it.
+
+use std::net::IpAddr;
+
+/// What a flow may know of the request that caused it. Cheap to clone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestMeta {
+    /// The client's address, canonical; `None` where there is no client (CLI, jobs).
+    pub ip: Option<IpAddr>,
+    /// The client's `User-Agent`, cut to 512 bytes when stored.
+    pub user_agent: Option<String>,
+    /// Ties answer, log and audit together.
+    pub request_id: Option<String>,
+    /// Who acts when it is not the user himself, such as `cli:root@host`.
+    pub operator: Option<String>,
+    /// Why an operator acts, for the audit.
+    pub reason: Option<String>,
+}
+
+impl RequestMeta {
+    /// No client, no operator: the library's own doing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A request from `ip`; an IPv4 address written as IPv6 is folded to IPv4 (R4).
+    #[must_use]
+    pub fn with_ip(mut self, ip: IpAddr) -> Self {
+        self.ip = Some(ip.to_canonical());
+        self
+    }
+
+    /// Sets the client's `User-Agent`.
+    #[must_use]
+    pub fn with_user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// Sets the request id.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
+        self.request_id = Some(request_id.into());
+        self
+    }
+
+    /// Names the operator that acts, such as `cli:root@host`, and why.
+    #[must_use]
+    pub fn with_operator(mut self, operator: impl Into<String>, reason: Option<String>) -> Self {
+        self.operator = Some(operator.into());
+        self.reason = reason;
+        self
+    }
+}
+
+/// The bytes by which an address is counted and bound: IPv4 whole, IPv6 its /64 (R4).
+pub(crate) fn network_of(ip: IpAddr) -> Vec<u8> {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().into_iter().take(8).collect(),
+    }
+}

@@ -1,0 +1,138 @@
+//! For tests of this library and of applications that embed it: a clock that tests move, randomness that repeats,
+//! hashes that cost nothing, and a signed-in user in one call.
+//!
+//! Nothing here changes how the library behaves. What would be dangerous outside of tests is passed in openly and
+//! refused with `ENV=prod`.
+
+mod clock;
+mod random;
+
+use std::num::NonZeroUsize;
+
+use crate::config::{Argon2Config, Config, EmailVerification, Secrets, SessionPolicy};
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::flows::{Authenticated, Credentials, Login, SignUp, SignedUp, Tokens};
+use crate::kit::AuthKit;
+use crate::meta::RequestMeta;
+use crate::secret::{ExposeSecret as _, SecretString};
+use crate::users::User;
+use crate::{AuthKitBuilder, random::SecureRandom as _};
+
+pub use clock::ManualClock;
+pub use random::SeededRandom;
+
+/// The password of every account that [`TestKit::sign_up`] makes.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// Settings for tests: the cheapest Argon2id there is, many devices, no verification.
+pub fn config() -> Config {
+    let mut config = Config::default();
+    config.passwords.argon2 = Argon2Config::new(8, 1, 1);
+    config.passwords.max_concurrent = NonZeroUsize::new(2);
+    config.accounts.email_verification = Some(EmailVerification::Optional);
+    config.sessions.policy = SessionPolicy::Multi;
+    config
+}
+
+/// Secrets for tests: public, therefore worthless.
+pub fn secrets() -> Secrets {
+    Secrets::new([SecretString::from("q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0")])
+}
+
+/// A kit on a store of its own, with its clock in the test's hand.
+#[derive(Debug, Clone)]
+pub struct TestKit {
+    /// The kit under test.
+    pub kit: AuthKit,
+    /// Its clock; starts at 2026-01-01T00:00:00Z.
+    pub clock: ManualClock,
+}
+
+/// Somebody who is signed in.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// The account.
+    pub user: User,
+    /// What the client holds.
+    pub tokens: Tokens,
+    /// What a guarded handler gets.
+    pub auth: Authenticated,
+}
+
+impl SignedIn {
+    /// The access token, to be sent.
+    pub fn access(&self) -> &str {
+        self.tokens.access_token.expose_secret()
+    }
+
+    /// The refresh token, to be sent.
+    pub fn refresh(&self) -> &str {
+        self.tokens.refresh_token.expose_secret()
+    }
+}
+
+impl TestKit {
+    /// A kit on a private SQLite store in memory.
+    #[cfg(feature = "sqlite")]
+    pub async fn in_memory() -> Result<Self> {
+        Self::open(Db::connect("sqlite::memory:").await?, config()).await
+    }
+
+    /// A kit on `db`, which is migrated first, with `config`.
+    pub async fn open(db: Db, config: Config) -> Result<Self> {
+        Self::build(db, config, |builder| builder).await
+    }
+
+    /// As [`Self::open`], with more said to the builder.
+    pub async fn build(
+        db: Db,
+        config: Config,
+        more: impl FnOnce(AuthKitBuilder) -> AuthKitBuilder,
+    ) -> Result<Self> {
+        let clock = ManualClock::new();
+        db.migrate(&clock).await?;
+        Self::attach(db, config, clock, more).await
+    }
+
+    /// A further node on a migrated store, sharing `clock`.
+    pub async fn attach(
+        db: Db,
+        config: Config,
+        clock: ManualClock,
+        more: impl FnOnce(AuthKitBuilder) -> AuthKitBuilder,
+    ) -> Result<Self> {
+        // Two nodes with one stream of randomness would make the same ids: each gets a stream of its own.
+        let mut seed = [0; 8];
+        crate::random::SystemRandom::new().fill(&mut seed)?;
+        let random = SeededRandom::new(u64::from_be_bytes(seed));
+        let builder = AuthKit::builder(db, secrets()).config(config).clock(clock.clone()).random(random);
+        Ok(Self { kit: more(builder).build().await?, clock })
+    }
+
+    /// An account with [`PASSWORD`].
+    pub async fn sign_up(&self, email: &str) -> Result<User> {
+        match self.kit.signup(SignUp::new("Test", email, PASSWORD), &RequestMeta::new()).await? {
+            SignedUp::Created(user) => Ok(user),
+            SignedUp::VerificationRequired => {
+                let user = self.kit.users().find_by_email(email).await?;
+                user.ok_or_else(|| Error::internal("a new account is not there"))
+            }
+        }
+    }
+
+    /// Signs in with [`PASSWORD`].
+    pub async fn sign_in(&self, email: &str) -> Result<Tokens> {
+        let Login::Complete(tokens) =
+            self.kit.login(Credentials::new(email, PASSWORD), &RequestMeta::new()).await?;
+        Ok(tokens)
+    }
+
+    /// An account that is signed in.
+    pub async fn signed_in(&self, email: &str) -> Result<SignedIn> {
+        let user = self.sign_up(email).await?;
+        let tokens = self.sign_in(email).await?;
+        let auth = self.kit.authenticate(tokens.access_token.expose_secret(), &RequestMeta::new()).await?;
+        Ok(SignedIn { user, tokens, auth })
+    }
+}
