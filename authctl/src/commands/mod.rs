@@ -1,0 +1,96 @@
+//! One file a noun: read the arguments, call the library, print, return how it ended.
+
+mod config;
+mod doctor;
+mod help;
+mod key;
+mod migrate;
+mod role;
+mod seed;
+mod session;
+mod token;
+mod user;
+
+use crate::app::App;
+use crate::cli::{
+    Command, ConfigCommand, Format, KeyCommand, MigrateCommand, RoleCommand, SessionCommand, UserCommand,
+};
+use crate::errors::{CliError, Code, Result};
+use crate::exit::Exit;
+
+pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
+    refuse_meaningless(app, &command)?;
+    match command {
+        Command::Config(command) => config::run(app, &command),
+        Command::Doctor => doctor::run(app).await,
+        Command::Migrate(command) => migrate::run(app, &command).await,
+        Command::Seed(args) => seed::run(app, args).await,
+        Command::User(command) => user::run(app, command).await,
+        Command::Role(command) => role::run(app, command).await,
+        Command::Session(command) => session::run(app, command).await,
+        Command::Token(command) => token::run(app, command).await,
+        Command::Key(command) => key::run(app, &command).await,
+        Command::Completions { shell } => help::completions(app, shell),
+        Command::Man { dir } => help::man(app, dir.as_deref()),
+        Command::Version => help::version(app),
+        Command::Help { topic } => help::help(app, &topic),
+    }
+}
+
+/// Which global flags mean something to a command.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
+struct Meaning {
+    settings: bool,
+    output: bool,
+    dry_run: bool,
+    reason: bool,
+    yes: bool,
+}
+
+impl Command {
+    fn meaning(&self) -> Meaning {
+        let looks = Meaning { settings: true, output: true, dry_run: false, reason: false, yes: false };
+        let writes = Meaning { dry_run: true, reason: true, ..looks };
+        let asks = Meaning { yes: true, ..writes };
+        let prints = Meaning { settings: false, output: false, ..looks };
+        match self {
+            Self::Completions { .. } | Self::Man { .. } | Self::Help { .. } => prints,
+            Self::Version => Meaning { output: true, ..prints },
+            // Without an account or a role nothing is audited.
+            Self::Migrate(MigrateCommand::Up) => Meaning { dry_run: true, ..looks },
+            Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
+            | Self::Session(SessionCommand::Revoke { all: true, .. }) => asks,
+            Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
+            | Self::Doctor
+            | Self::Migrate(MigrateCommand::Status { .. })
+            | Self::User(UserCommand::List { .. } | UserCommand::Show(_))
+            | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
+            | Self::Session(SessionCommand::List { .. })
+            | Self::Token(_)
+            | Self::Key(KeyCommand::List | KeyCommand::Jwks) => looks,
+            Self::Seed(_) | Self::User(_) | Self::Role(_) | Self::Session(_) | Self::Key(_) => writes,
+        }
+    }
+}
+
+/// A flag that would do nothing is refused, so that nobody believes it did something.
+fn refuse_meaningless(app: &App, command: &Command) -> Result<()> {
+    let (meaning, global) = (command.meaning(), &app.global);
+    let flags = [
+        ("-c", global.config.is_some() && !meaning.settings),
+        ("-o", global.output.is_some() && !meaning.output),
+        ("-n", global.dry_run && !meaning.dry_run),
+        ("--reason", global.reason.is_some() && !meaning.reason),
+        ("-y", global.yes && !meaning.yes),
+    ];
+    if let Some((flag, _)) = flags.iter().find(|(_, refused)| *refused) {
+        return Err(CliError::new(Code::Meaningless, format!("{flag} means nothing to this command")).into());
+    }
+    let tabular = matches!(global.output, Some(Format::Table | Format::Csv | Format::Id));
+    if tabular && matches!(command, Command::Key(KeyCommand::Jwks)) {
+        let what = "a JWK set is JSON: -o json, jsonl and yaml only";
+        return Err(CliError::new(Code::Meaningless, what).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! `authctl user`.
+
+use authkit::admin::{NewUser, UserChange};
+use authkit::{AuthKit, Listing, Page, User, UserFilter, UserId};
+
+use indicatif::ProgressBar;
+
+use crate::app::App;
+use crate::cli::{PageArgs, UserCommand};
+use crate::errors::{CliError, Code, Result, Subject, about};
+use crate::exit::Exit;
+use crate::output::views::USER;
+use crate::secrets;
+
+pub(crate) async fn run(app: &mut App, command: UserCommand) -> Result<Exit> {
+    match command {
+        UserCommand::List { page, sort: _, status, role, email_prefix } => {
+            let mut filter = UserFilter::default();
+            (filter.status, filter.role, filter.email_prefix) = (status, role, email_prefix);
+            list(app, &page, &filter).await
+        }
+        UserCommand::Show(arg) => {
+            let kit = app.kit(false).await?;
+            let user = find(&kit, &arg.user).await?;
+            app.one(&user, &USER)
+        }
+        UserCommand::Create { email, name, roles, email_verified, profile, password, no_password } => {
+            let mut new = NewUser::new(email, name);
+            (new.roles, new.email_verified, new.profile) = (roles, email_verified, profile);
+            let kit = app.kit(true).await?;
+            let password =
+                if no_password { None } else { Some(secrets::new_password(app, &password).await?) };
+            let shown = password.as_ref().map(|password| password.shown_once(app.global.dry_run));
+            new.password = password.map(|password| password.text);
+            let done = app.admin(&kit).create_user(new).await.map_err(about(Subject::NewUser))?;
+            app.change(done.changed, &done.resource, shown.unwrap_or_default(), &USER)
+        }
+        UserCommand::Update { user, name, email, profile } => {
+            let kit = app.kit(true).await?;
+            let user = find(&kit, &user).await?;
+            let subject = if email.is_some() { Subject::NewUser } else { Subject::User };
+            let mut change = UserChange::default();
+            (change.name, change.email, change.profile) = (name, email, profile);
+            let done = app.admin(&kit).update_user(user.id, change).await.map_err(about(subject))?;
+            app.changed(&done, &USER)
+        }
+        UserCommand::SetPassword { user, password } => {
+            let kit = app.kit(true).await?;
+            let user = find(&kit, &user).await?;
+            let password = secrets::new_password(app, &password).await?;
+            let admin = app.admin(&kit);
+            let done = admin.set_password(user.id, &password.text).await.map_err(about(Subject::User))?;
+            app.change(done.changed, &done.resource, password.shown_once(app.global.dry_run), &USER)
+        }
+        UserCommand::Purge(arg) => purge(app, &arg.user).await,
+        UserCommand::Disable(arg) => state(app, &arg.user, State::Disable).await,
+        UserCommand::Enable(arg) => state(app, &arg.user, State::Enable).await,
+        UserCommand::Delete(arg) => state(app, &arg.user, State::Delete).await,
+        UserCommand::Restore(arg) => state(app, &arg.user, State::Restore).await,
+        UserCommand::VerifyEmail(arg) => state(app, &arg.user, State::Verify).await,
+    }
+}
+
+/// The account of an id or an e-mail, deleted ones too.
+pub(crate) async fn find(kit: &AuthKit, text: &str) -> Result<User> {
+    let found = match text.parse::<UserId>() {
+        Ok(id) => kit.users().get(id).await,
+        Err(_) => kit.users().find_by_email(text).await,
+    };
+    found.map_err(about(Subject::User))?.ok_or_else(|| {
+        let prefix: String = text.split('@').next().unwrap_or_default().chars().take(64).collect();
+        let what = format!("there is no account {text}");
+        let plain = prefix.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c));
+        let error = CliError::new(Code::UserMissing, what);
+        let hint = format!("authctl user list --email-prefix {prefix}");
+        if plain && !prefix.starts_with('-') { error.next(hint) } else { error }.into()
+    })
+}
+
+/// The page that was asked for.
+pub(crate) fn page(args: &PageArgs) -> Result<Page> {
+    let limit = args.limit.unwrap_or(if args.all { 200 } else { 50 });
+    Page::new(limit, args.cursor.clone()).map_err(about(Subject::User))
+}
+
+async fn list(app: &mut App, args: &PageArgs, filter: &UserFilter) -> Result<Exit> {
+    let mut page = page(args)?;
+    let kit = app.kit(false).await?;
+    let bar = if args.all { app.spinner("Reading accounts") } else { ProgressBar::hidden() };
+    let mut items = Vec::new();
+    let next_cursor = loop {
+        let part: Listing<User> = kit.users().list(filter, &page).await.map_err(about(Subject::User))?;
+        items.extend(part.items);
+        bar.set_message(format!("Reading accounts: {}", items.len()));
+        match part.next_cursor {
+            Some(cursor) if args.all => page.cursor = Some(cursor),
+            next_cursor => break next_cursor,
+        }
+    };
+    bar.finish_and_clear();
+    app.list(&items, next_cursor, &USER)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Disable,
+    Enable,
+    Delete,
+    Restore,
+    Verify,
+}
+
+async fn state(app: &mut App, user: &str, to: State) -> Result<Exit> {
+    let kit = app.kit(true).await?;
+    let user = find(&kit, user).await?;
+    if to == State::Delete {
+        app.confirm(&format!("Delete {} ({}) and end all sessions?", user.email, user.id)).await?;
+    }
+    let admin = app.admin(&kit);
+    let done = match to {
+        State::Disable => admin.disable_user(user.id).await,
+        State::Enable => admin.enable_user(user.id).await,
+        State::Delete => admin.delete_user(user.id).await,
+        State::Restore => admin.restore_user(user.id).await,
+        State::Verify => admin.verify_email(user.id).await,
+    };
+    let done = done.map_err(about(Subject::User))?;
+    app.changed(&done, &USER)
+}
+
+async fn purge(app: &mut App, user: &str) -> Result<Exit> {
+    let kit = app.kit(true).await?;
+    let user = find(&kit, user).await?;
+    app.confirm(&format!("Remove {} ({}) for good? This cannot be undone.", user.email, user.id)).await?;
+    app.admin(&kit).purge_user(user.id).await.map_err(about(Subject::User))?;
+    app.change(true, &user, Vec::new(), &USER)
+}

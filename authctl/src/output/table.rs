@@ -1,0 +1,150 @@
+//! Tables for people: as wide as the terminal, 80 columns where there is none.
+
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
+
+use super::node::Node;
+use super::{Column, Kind, View};
+
+/// Columns of a terminal that does not say.
+const WIDTH: u16 = 80;
+/// Blanks around a cell.
+const PADDING: u16 = 2;
+/// From so many columns on wide columns are shown, too.
+const WIDE: u16 = 120;
+
+/// How a table looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) width: Option<u16>,
+    pub(crate) colour: bool,
+}
+
+/// One row an item.
+pub(crate) fn list(view: &View, items: &[Node], look: Look) -> String {
+    let width = look.width.unwrap_or(WIDTH);
+    let present = |column: &Column| items.iter().any(|item| item.get(column.field).is_some());
+    let columns: Vec<&Column> =
+        view.columns.iter().filter(|column| (!column.wide || width >= WIDE) && present(column)).collect();
+    let mut table = base(look, width);
+    table.set_header(columns.iter().map(|column| head(column.title)));
+    for item in items {
+        table.add_row(columns.iter().map(|column| cell(column.kind, item.get(column.field), true)));
+    }
+    for (index, column) in columns.iter().enumerate() {
+        // An identifier that is broken over lines cannot be copied.
+        let widest = items.iter().filter_map(|item| item.get(column.field)).map(|n| n.flat().len()).max();
+        if column.kind == Kind::Id
+            && let (Some(widest), Some(column)) = (widest, table.column_mut(index))
+        {
+            let least = u16::try_from(widest).unwrap_or(WIDTH).saturating_add(PADDING);
+            column.set_constraint(ColumnConstraint::LowerBoundary(comfy_table::Width::Fixed(least)));
+        }
+    }
+    render(&table)
+}
+
+/// One row a field.
+pub(crate) fn record(view: &View, item: &Node, extra: &[(&str, String)], look: Look) -> String {
+    let mut table = base(look, look.width.unwrap_or(WIDTH));
+    let known = view.columns.iter().filter(|column| item.get(column.field).is_some());
+    let mut rows: Vec<(String, Cell)> = known
+        .map(|column| (column.title.to_lowercase(), cell(column.kind, item.get(column.field), false)))
+        .collect();
+    if rows.is_empty()
+        && let Node::Map(members) = item
+    {
+        let row =
+            |(key, value): &(String, Node)| (key.replace('_', " "), cell(Kind::Text, Some(value), false));
+        rows = members.iter().map(row).collect();
+    }
+    let more = extra.iter().map(|(name, value)| ((*name).to_owned(), Cell::new(clean(value))));
+    for (name, value) in rows.into_iter().chain(more) {
+        table.add_row([head(&name), value]);
+    }
+    render(&table)
+}
+
+/// Text that cannot move the cursor, change colours or turn the direction of reading.
+pub(crate) fn clean(text: &str) -> String {
+    let hostile = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn base(look: Look, width: u16) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.force_no_tty();
+    if look.colour {
+        table.enforce_styling();
+        table.style_text_only();
+    }
+    table
+}
+
+fn head(title: &str) -> Cell {
+    Cell::new(title).add_attribute(Attribute::Bold)
+}
+
+fn render(table: &Table) -> String {
+    table.lines().fold(String::new(), |mut out, line| {
+        out.push_str(line.strip_prefix(' ').unwrap_or(&line).trim_end());
+        out.push('\n');
+        out
+    })
+}
+
+fn cell(kind: Kind, node: Option<&Node>, short: bool) -> Cell {
+    let flat = node.map(Node::flat).unwrap_or_default();
+    let text = clean(&flat);
+    match (kind, node) {
+        (_, None | Some(Node::Null)) => Cell::new("-").add_attribute(Attribute::Dim),
+        (Kind::Time, _) => Cell::new(moment(&text, short)),
+        (Kind::Flag, _) => match text.as_str() {
+            "true" => Cell::new("yes"),
+            _ => Cell::new("no").add_attribute(Attribute::Dim),
+        },
+        (Kind::State, _) => match colour_of(&text) {
+            Some(colour) => Cell::new(text).fg(colour),
+            None => Cell::new(text),
+        },
+        _ => Cell::new(text),
+    }
+}
+
+/// `2026-11-21 10:41` of an RFC 3339 time in UTC; at length with seconds and `Z`.
+fn moment(text: &str, short: bool) -> String {
+    let Some((day, time)) = text.split_once('T') else { return text.to_owned() };
+    let clock = time.get(..if short { 5 } else { 8 }).unwrap_or(time);
+    if short { format!("{day} {clock}") } else { format!("{day} {clock}Z") }
+}
+
+fn colour_of(state: &str) -> Option<Color> {
+    match state {
+        "active" | "ok" | "valid" | "current" | "created" | "updated" => Some(Color::Green),
+        "disabled" | "warn" | "retiring" | "next" | "skipped" | "used" | "not_yet_valid" | "behind"
+        | "unknown" => Some(Color::Yellow),
+        "deleted" | "bad" | "gone" | "invalid" | "revoked" | "expired" | "ahead" => Some(Color::Red),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_is_made_harmless() {
+        assert_eq!(clean("a\u{1b}[31mb\u{202e}c\u{9b}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
+        assert_eq!(clean("J\u{f6}rg \u{5f20}"), "J\u{f6}rg \u{5f20}");
+    }
+
+    #[test]
+    fn times_are_shortened() {
+        assert_eq!(moment("2026-11-21T10:41:33.123456Z", true), "2026-11-21 10:41");
+        assert_eq!(moment("2026-11-21T10:41:33.123456Z", false), "2026-11-21 10:41:33Z");
+    }
+}

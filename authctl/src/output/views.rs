@@ -1,0 +1,150 @@
+//! How each kind of thing is shown.
+
+use super::{Column, Kind, View};
+
+const fn column(title: &'static str, field: &'static str, kind: Kind) -> Column {
+    Column { title, field, kind, wide: false }
+}
+
+const fn wide(title: &'static str, field: &'static str, kind: Kind) -> Column {
+    Column { title, field, kind, wide: true }
+}
+
+pub(crate) const USER: View = View {
+    id: "id",
+    columns: &[
+        wide("ID", "id", Kind::Id),
+        column("EMAIL", "email", Kind::Id),
+        column("NAME", "name", Kind::Text),
+        column("ROLES", "roles", Kind::Text),
+        column("STATUS", "status", Kind::State),
+        column("VERIFIED", "email_verified", Kind::Flag),
+        wide("MFA", "mfa_enabled", Kind::Flag),
+        wide("CREATED (UTC)", "created_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "email",
+        "name",
+        "email_verified",
+        "roles",
+        "status",
+        "mfa_enabled",
+        "profile",
+        "created_at",
+        "updated_at",
+    ],
+};
+
+pub(crate) const ROLE: View = View {
+    id: "name",
+    columns: &[
+        column("NAME", "name", Kind::Id),
+        column("PERMISSIONS", "permissions", Kind::Text),
+        column("DESCRIPTION", "description", Kind::Text),
+        column("BUILT IN", "built_in", Kind::Flag),
+    ],
+    fields: &["name", "permissions", "description", "built_in", "created_at", "updated_at"],
+};
+
+pub(crate) const SESSION: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        wide("USER", "user_id", Kind::Id),
+        column("LAST USED (UTC)", "last_used_at", Kind::Time),
+        column("IP", "ip", Kind::Text),
+        wide("ENDS (UTC)", "expires_at", Kind::Time),
+        wide("DEVICE", "user_agent", Kind::Text),
+    ],
+    fields: &["id", "user_id", "created_at", "last_used_at", "expires_at", "ip", "user_agent", "amr"],
+};
+
+pub(crate) const SESSIONS_ENDED: View =
+    View { id: "user_id", columns: &[], fields: &["user_id", "sessions_ended"] };
+
+pub(crate) const ALL_ENDED: View =
+    View { id: "sessions", columns: &[], fields: &["sessions", "accounts", "jwt_secret_must_change"] };
+
+pub(crate) const KEY: View = View {
+    id: "kid",
+    columns: &[
+        column("KEY", "kid", Kind::Id),
+        column("PURPOSE", "purpose", Kind::Text),
+        column("ALGORITHM", "algorithm", Kind::Text),
+        column("STATE", "state", Kind::State),
+        column("ACTIVE FROM (UTC)", "activates_at", Kind::Time),
+        wide("RETIRES (UTC)", "retires_at", Kind::Time),
+        wide("GONE (UTC)", "gone_at", Kind::Time),
+    ],
+    fields: &["kid", "purpose", "algorithm", "state", "created_at", "activates_at", "retires_at", "gone_at"],
+};
+
+pub(crate) const TOKEN: View = View {
+    id: "user_id",
+    columns: &[
+        column("KIND", "kind", Kind::Text),
+        column("STATUS", "status", Kind::State),
+        column("WHY", "why", Kind::Text),
+        column("GENUINE", "genuine", Kind::Flag),
+        column("KEY", "key.kid", Kind::Text),
+        column("KEY STATE", "key.state", Kind::State),
+        column("USER", "user_id", Kind::Text),
+        column("SESSION", "session.id", Kind::Text),
+        column("CLAIMS", "claims", Kind::Text),
+    ],
+    fields: &["kind", "status", "why", "genuine", "key.kid", "user_id", "session.id", "claims"],
+};
+
+pub(crate) const SETTING: View = View {
+    id: "name",
+    columns: &[
+        column("SETTING", "name", Kind::Id),
+        column("VALUE", "value", Kind::Text),
+        column("ORIGIN", "origin", Kind::Text),
+    ],
+    fields: &["name", "value", "origin"],
+};
+
+pub(crate) const SETTING_PLAIN: View = View {
+    id: "name",
+    columns: &[column("SETTING", "name", Kind::Id), column("VALUE", "value", Kind::Text)],
+    fields: &["name", "value"],
+};
+
+pub(crate) const CHECKED: View = View { id: "valid", columns: &[], fields: &["valid", "warnings"] };
+
+pub(crate) const SCHEMA: View = View {
+    id: "state",
+    columns: &[
+        column("STATE", "state", Kind::State),
+        column("APPLIED", "applied", Kind::Text),
+        column("EXPECTED", "expected", Kind::Text),
+        column("ENGINE", "engine", Kind::Text),
+    ],
+    fields: &["state", "applied", "expected", "engine"],
+};
+
+pub(crate) const SEEDED: View = View {
+    id: "name",
+    columns: &[
+        column("KIND", "kind", Kind::Text),
+        column("NAME", "name", Kind::Id),
+        column("OUTCOME", "outcome", Kind::State),
+        column("PASSWORD", "password", Kind::Id),
+    ],
+    fields: &["kind", "name", "outcome"],
+};
+
+pub(crate) const FINDING: View = View {
+    id: "check",
+    columns: &[
+        column("CHECK", "check", Kind::Id),
+        column("STATUS", "status", Kind::State),
+        column("FINDING", "finding", Kind::Text),
+    ],
+    fields: &["check", "status", "finding", "effect", "fix", "code"],
+};
+
+pub(crate) const VERSION: View =
+    View { id: "version", columns: &[], fields: &["name", "version", "engines"] };
