@@ -1,0 +1,45 @@
+//! One test binary: a module for each part of the project, every test on each engine that it concerns.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::duration_suboptimal_units,
+    clippy::unchecked_time_subtraction,
+    clippy::assigning_clones,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::match_same_arms,
+    clippy::single_match_else,
+    clippy::print_stdout,
+    reason = "tests fail by panicking, they wait for real processes and report figures"
+)]
+
+mod accounts;
+mod app;
+mod architecture;
+mod cli;
+mod http_cookies;
+mod http_guess;
+mod http_json;
+mod http_observe;
+mod http_story;
+mod http_surface;
+mod http_tokens;
+mod infrastructure;
+mod kill9;
+mod login;
+mod outage;
+mod readme;
+mod refresh;
+mod revocation;
+mod schema_parity;
+mod schemathesis;
+mod signup;
+mod startup;
+mod store;
+mod support;
+mod tokens;
+mod two_processes;
+mod under_load;

@@ -1,0 +1,100 @@
+//! Every command of the README is run, as it stands there.
+//!
+//! Only what must differ in a test is replaced: the port, and `cargo run` by the binary that it would build and run.
+
+use std::path::Path;
+use std::process::Command;
+
+use authkit_tests::process::{Launch, binary, example};
+
+const README: &str = include_str!("../../README.md");
+
+/// The commands of the README, a text a block.
+fn blocks() -> Vec<&'static str> {
+    let parts = README.split("\n```sh\n").skip(1);
+    parts.map(|part| part.split("\n```").next().unwrap()).collect()
+}
+
+fn block_with(text: &str) -> &'static str {
+    let mut found = blocks().into_iter().filter(|block| block.contains(text));
+    let block = found.next().unwrap_or_else(|| panic!("no block with {text}"));
+    assert!(found.next().is_none(), "two blocks with {text}");
+    block
+}
+
+/// Runs a script as somebody would type it; each line must succeed.
+fn run(script: &str, folder: &Path) -> String {
+    let script = format!("set -euo pipefail\n{script}");
+    let mut command = Command::new("bash");
+    let output = command.arg("-c").arg(script).current_dir(folder).env_clear();
+    let output = output.env("PATH", std::env::var_os("PATH").unwrap()).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
+    stdout.into_owned()
+}
+
+/// The story uses `jq` to be readable.
+fn install_jq() {
+    let there = || Command::new("jq").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !there() {
+        let script = "apt-get update -q && apt-get install -y -q --no-install-recommends jq";
+        let _ = Command::new("sh").args(["-c", script]).output();
+        assert!(there(), "jq is needed for the README's commands and could not be installed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_runs_as_it_is_told() {
+    install_jq();
+    assert_eq!(block_with("cargo run -p authkit-server"), "cargo run -p authkit-server");
+    let server = Launch::bare_server().start().await;
+    let authctl = format!("{} ", binary("authctl").display());
+    let story = [block_with("API=http://"), block_with("SECOND=$("), block_with("-p authctl -- user list")];
+    let story = story.join("\n");
+    assert!(story.contains("http://localhost:8000") && story.contains("cargo run -q -p authctl -- "));
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &authctl);
+    let said = run(&story, server.folder());
+
+    assert_eq!(said.matches("\"email\": \"ada@example.com\"").count(), 2, "sign-up and me: {said}");
+    assert_eq!(said.matches("\"code\": \"REFRESH_INVALID\"").count(), 2, "the replay and the newest: {said}");
+    assert_eq!(said.matches("\"code\": \"UNAUTHENTICATED\"").count(), 1, "the access token: {said}");
+    for line in ["ada@example.com", "admin@example.com", "student@example.com"] {
+        assert!(said.lines().any(|l| l == line), "{line} listed by jq: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_serves_its_guarded_route() {
+    let block = block_with("--example embed");
+    assert_eq!(block, "cargo run -p authkit --example embed --features axum");
+    let app = Launch::binary(example("embed")).spawn();
+    let client = app.client();
+    // It has no route of its own for that.
+    let mut tries = 0;
+    while tokio::net::TcpStream::connect(app.address()).await.is_err() {
+        tries += 1;
+        assert!(tries < 600, "the example does not listen:\n{}", app.logs());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(client.get("/reports").await.expect(401).error_code(), "UNAUTHENTICATED");
+    let account = serde_json::json!({
+        "name": "Ada", "email": "ada@example.com", "password": "a rather long sentence"
+    });
+    client.post("/auth-api/auth/signup", account).await.expect(201);
+    let sign_in = serde_json::json!({ "email": "ada@example.com", "password": "a rather long sentence" });
+    let tokens = client.post("/auth-api/auth/login", sign_in).await.expect(200);
+    let ada = client.bearer(tokens.str("/access_token"));
+    assert_eq!(ada.get("/reports").await.expect(403).error_code(), "FORBIDDEN");
+}
+
+#[test]
+fn no_command_is_left_out() {
+    let run_here = ["cargo run -p authkit-server", "API=http://", "SECOND=$(", "-p authctl -- user list"];
+    let elsewhere = ["--example embed", "cargo test --workspace"];
+    for block in blocks() {
+        let known = run_here.iter().chain(&elsewhere).any(|text| block.contains(text));
+        assert!(known, "no test runs this block of the README:\n{block}");
+    }
+}
