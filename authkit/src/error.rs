@@ -22,6 +22,12 @@ pub enum ErrorKind {
     Unauthenticated,
     /// Refresh token unknown, expired, revoked or reused: one answer, the audit tells which.
     RefreshInvalid,
+    /// A mailed link or invitation unknown, used, expired, revoked or of another purpose: one answer for all.
+    LinkInvalid,
+    /// Too many requests of this kind. [`Error::retry_after`] says when there is room again.
+    RateLimited,
+    /// Too many wrong credentials: no further one is judged before [`Error::retry_after`], a right one neither.
+    Locked,
     /// The e-mail must be verified first. Said only after the right password.
     EmailUnverified,
     /// A recent strong sign-in is missing.
@@ -52,6 +58,9 @@ impl ErrorKind {
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::RefreshInvalid => "REFRESH_INVALID",
+            Self::LinkInvalid => "LINK_INVALID",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Locked => "LOCKED",
             Self::EmailUnverified => "EMAIL_UNVERIFIED",
             Self::StepUpRequired => "STEP_UP_REQUIRED",
             Self::Forbidden => "FORBIDDEN",
@@ -71,6 +80,9 @@ impl ErrorKind {
             Self::InvalidCredentials => "E-mail or password is wrong.",
             Self::Unauthenticated => "A valid access token is required.",
             Self::RefreshInvalid => "The refresh token is not valid. Sign in again.",
+            Self::LinkInvalid => "This link is not valid any more. Ask for a new one.",
+            Self::RateLimited => "Too many requests. Try again later.",
+            Self::Locked => "Too many failed attempts. Try again later.",
             Self::EmailUnverified => "Verify your e-mail address first.",
             Self::StepUpRequired => "Confirm your identity again to do this.",
             Self::Forbidden => "You may not do this.",

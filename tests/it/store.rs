@@ -428,12 +428,13 @@ fn a_runtime_that_goes_down_in_the_middle_of_work_does_not_take_the_store_along(
         current.block_on(tokio::task::yield_now());
         current.shutdown_background();
         current = runtime();
-        at += 1;
-        let own = at;
         current.block_on(async {
-            // What the last runtime left behind may fail once, never for good.
+            // What the last runtime left behind may fail once, never for good. Each try writes a row
+            // of its own: "unavailable" does not say whether the commit still went through.
             let mut tries = 0;
-            while let Err(error) = job(&db, own, Then::Commit).await {
+            loop {
+                at += 1;
+                let Err(error) = job(&db, at, Then::Commit).await else { break };
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
                 tries += 1;
                 assert!(tries < 3, "the store does not come back: {error:?}");

@@ -31,7 +31,7 @@ impl Code {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::Kind(kind) => match kind {
-                ErrorKind::InvalidRequest => StatusCode::BAD_REQUEST,
+                ErrorKind::InvalidRequest | ErrorKind::LinkInvalid => StatusCode::BAD_REQUEST,
                 ErrorKind::InvalidCredentials | ErrorKind::Unauthenticated | ErrorKind::RefreshInvalid => {
                     StatusCode::UNAUTHORIZED
                 }
@@ -41,6 +41,7 @@ impl Code {
                 ErrorKind::NotFound => StatusCode::NOT_FOUND,
                 ErrorKind::Conflict => StatusCode::CONFLICT,
                 ErrorKind::Validation => StatusCode::UNPROCESSABLE_ENTITY,
+                ErrorKind::RateLimited | ErrorKind::Locked => StatusCode::TOO_MANY_REQUESTS,
                 ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
                 ErrorKind::Config | ErrorKind::Schema | ErrorKind::Internal => {
                     StatusCode::INTERNAL_SERVER_ERROR
