@@ -89,7 +89,7 @@ on_both! {
         let details = raw.texts("SELECT details FROM authkit_audit WHERE outcome = 'failure'").await;
         assert_eq!(details.len(), 19);
         for text in &details {
-            let members: serde_json::Map<String, Value> = serde_json::from_str(text).unwrap();
+            let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap();
             assert_eq!(members.keys().collect::<Vec<_>>(), ["email_hash", "why"], "{text}");
             assert_eq!(members["why"], "email_taken");
             let hash = members["email_hash"].as_str().unwrap();
