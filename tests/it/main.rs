@@ -21,6 +21,7 @@ mod app;
 mod architecture;
 mod audit;
 mod cli;
+mod client_address;
 mod clock_steps;
 mod hooks;
 mod http_cookies;

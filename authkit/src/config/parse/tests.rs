@@ -51,6 +51,9 @@ const GOOD: &[Good] = &[
         "[\"https://a.example\", \"https://b.example\"]",
         |s| s.config.server.cors_origins == ["https://a.example", "https://b.example"],
     ),
+    ("TRUSTED_PROXIES", "10.0.0.0/8, ::1", "[\"10.0.0.0/8\", \"::1\"]", |s| {
+        s.config.server.trusted_proxies.to_string() == "10.0.0.0/8,::1/128"
+    }),
     ("LOG_LEVEL", "debug", "\"debug\"", |s| s.config.server.log_level == "debug"),
     ("EMAIL_VERIFICATION", "off", "\"off\"", |s| s.config.email_verification() == EmailVerification::Off),
     ("DEFAULT_ROLES", "user,STUDENT", "\"user,STUDENT\"", |s| {
@@ -142,6 +145,7 @@ fn the_environment_wins_and_the_file_is_still_judged() {
                 "EMAIL_VERIFICATION" => "\"required\"",
                 "JWT_ALG" => "\"HS256\"",
                 "SESSION_POLICY" => "\"single\"",
+                "TRUSTED_PROXIES" => "\"192.0.2.7\"",
                 _ => "\"other\"",
             },
         };
@@ -166,6 +170,8 @@ fn bad_values_name_setting_source_and_fix() {
         ("BIND_ADDR", "127.0.0.1"),
         ("TOKEN_TRANSPORT", "header"),
         ("CORS_ORIGINS", "https://a.example,,"),
+        ("TRUSTED_PROXIES", "10.0.0.5/8"),
+        ("TRUSTED_PROXIES", "localhost"),
         ("EMAIL_VERIFICATION", "true"),
         ("DEFAULT_ROLES", "user,"),
         ("SEED_DEMO_ACCOUNTS", "1"),
@@ -372,7 +378,6 @@ fn near_misses_are_warned_about_without_their_values() {
         "JWKS_CACHE_TTL_SECONDS",
         "ORG_SELF_SERVICE",
         "INVITE_EXPIRE_DAYS",
-        "TRUSTED_PROXIES",
         "OAUTH_LINK_TTL",
         "AWS_SESSION_TOKEN",
         "WEBHOOK_SECRET",
