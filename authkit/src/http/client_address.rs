@@ -164,7 +164,7 @@ fn address(text: &str) -> Option<IpAddr> {
     } else if let Ok(ip) = text.parse::<IpAddr>() {
         ip
     } else {
-        let (ip, port) = text.split_once(':').filter(|(_, port)| is_port(port))?;
+        let (ip, _) = text.split_once(':').filter(|(_, port)| is_port(port))?;
         IpAddr::from(ip.parse::<Ipv4Addr>().ok()?)
     };
     Some(ip.to_canonical())
