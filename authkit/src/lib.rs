@@ -72,6 +72,7 @@ mod builder;
 pub mod config;
 mod crypto;
 pub mod db;
+mod devices;
 pub mod error;
 pub mod events;
 mod flows;
@@ -80,6 +81,7 @@ mod flows;
 pub mod http;
 pub mod ids;
 mod kit;
+pub mod lockout;
 pub mod manual;
 pub mod meta;
 mod passwords;
@@ -103,8 +105,9 @@ pub use flows::{
     AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, Login, PasswordChange, Permission,
     ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{EventId, SessionId, UserId};
+pub use ids::{DeviceId, EventId, LockoutId, SessionId, UserId};
 pub use kit::{AuthKit, Check, Jwks, Readiness, Roles, Sessions, Stats, Users};
+pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]

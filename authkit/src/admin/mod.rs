@@ -4,6 +4,7 @@
 
 mod accounts;
 mod keys;
+mod lockouts;
 mod roles;
 mod seed;
 mod seed_file;

@@ -11,6 +11,7 @@ mod database_url;
 mod dev_keys;
 mod http_url;
 mod load;
+mod lockout;
 mod near;
 mod network;
 mod parse;
@@ -33,6 +34,7 @@ pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
 pub use load::{FILE_NAME, check, load};
+pub use lockout::LockoutConfig;
 pub use network::{Network, NetworkError, TrustedProxies};
 pub use parse::parse;
 pub use passwords::{Argon2Config, PasswordsConfig};
@@ -88,6 +90,8 @@ pub struct Config {
     pub tokens: TokensConfig,
     /// Sessions and refresh tokens.
     pub sessions: SessionsConfig,
+    /// Locks after failed sign-ins.
+    pub lockout: LockoutConfig,
 }
 
 impl Config {

@@ -1,6 +1,7 @@
 //! Flows: one story a file, one transaction. Features meet only here.
 
 pub(crate) mod account;
+pub(crate) mod attempt;
 pub(crate) mod authenticate;
 pub(crate) mod gate;
 pub(crate) mod login;
@@ -26,6 +27,7 @@ use crate::db::{Db, Job, Tx};
 use crate::error::{Error, Result};
 use crate::events::Action;
 use crate::ids::{SessionId, UserId};
+use crate::lockout::Lockouts;
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
@@ -54,6 +56,7 @@ pub(crate) struct Ctx {
     pub(crate) keys: Keys,
     pub(crate) audit: Audit,
     pub(crate) hasher: PasswordHasher,
+    pub(crate) lockouts: Lockouts,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,

@@ -90,6 +90,13 @@ const GOOD: &[Good] = &[
     ("SESSION_MAX_PER_USER", "3", "3", |s| s.config.sessions.max_per_user == 3),
     ("SESSION_BIND_IP", "true", "true", |s| s.config.sessions.bind_ip),
     ("REVOCATION_POLL_SECONDS", "2", "2", |s| s.config.sessions.revocation_poll == Duration::from_secs(2)),
+    ("LOGIN_FAIL_EMAIL_THRESHOLD", "3", "3", |s| s.config.lockout.email_threshold == 3),
+    ("LOGIN_FAIL_IP_THRESHOLD", "9", "9", |s| s.config.lockout.ip_threshold == 9),
+    ("EMAIL_LOCK_TTL", "60", "60", |s| s.config.lockout.email_ttl == Duration::from_mins(1)),
+    ("IP_LOCK_TTL", "60", "60", |s| s.config.lockout.ip_ttl == Duration::from_mins(1)),
+    ("IP_LOCK_ESCALATION", "false", "false", |s| !s.config.lockout.ip_escalation),
+    ("IP_LOCK_MAX_TTL", "3600", "3600", |s| s.config.lockout.ip_max_ttl == Duration::from_hours(1)),
+    ("STUFFING_PAIR_THRESHOLD", "20", "20", |s| s.config.lockout.stuffing_threshold == 20),
 ];
 
 #[test]
