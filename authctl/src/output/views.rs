@@ -66,6 +66,35 @@ pub(crate) const SESSIONS_ENDED: View =
 pub(crate) const ALL_ENDED: View =
     View { id: "sessions", columns: &[], fields: &["sessions", "accounts", "jwt_secret_must_change"] };
 
+pub(crate) const LOCKOUT: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("KIND", "kind", Kind::Text),
+        column("FAILURES", "failures", Kind::Text),
+        column("LOCKED UNTIL", "locked_until", Kind::Time),
+        wide("LOCKS", "lock_count", Kind::Text),
+        wide("USER", "user_id", Kind::Id),
+        wide("LAST FAILURE (UTC)", "last_failure_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "kind",
+        "user_id",
+        "failures",
+        "locked_until",
+        "lock_count",
+        "first_failure_at",
+        "last_failure_at",
+    ],
+};
+
+pub(crate) const LOCKOUTS_CLEARED: View = View {
+    id: "id",
+    columns: LOCKOUT.columns,
+    fields: LOCKOUT.fields,
+};
+
 pub(crate) const KEY: View = View {
     id: "kid",
     columns: &[

@@ -6,6 +6,7 @@ pub(crate) mod authenticate;
 pub(crate) mod gate;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod operator;
 pub(crate) mod password;
 pub(crate) mod refresh;
 pub(crate) mod signup;

@@ -11,6 +11,7 @@ use http::request::Parts;
 use super::context::RequestContext;
 use super::error::ApiError;
 use super::state::AuthState;
+use crate::admin::Admin;
 use crate::error::ErrorKind;
 use crate::flows::Authenticated;
 use crate::meta::RequestMeta;
@@ -85,6 +86,25 @@ where
             meta = meta.with_request_id(context.id().as_str());
         }
         Ok(Self(meta))
+    }
+}
+
+/// The operations of an operator, for a caller who may do everything (`*`): see [`crate::AuthKit::admin_as`]. Without
+/// a credential 401, for anybody else 403.
+#[derive(Debug, Clone)]
+pub struct Operator(pub Admin);
+
+impl<S> FromRequestParts<S> for Operator
+where
+    AuthState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let caller = <Authenticated as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        let Ok(Meta(meta)) = Meta::from_request_parts(parts, state).await;
+        Ok(Self(AuthState::from_ref(state).kit().admin_as(&caller, meta).await?))
     }
 }
 

@@ -34,7 +34,7 @@ mod state;
 
 pub use context::{RequestContext, request_context};
 pub use error::ApiError;
-pub use extract::{Meta, PathId};
+pub use extract::{Meta, Operator, PathId};
 pub use input::Input;
 #[cfg(feature = "openapi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]

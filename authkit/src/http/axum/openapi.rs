@@ -8,7 +8,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::routes::{login, logout, me, password, refresh, sessions, signup, step_up};
+use super::routes::{admin, login, logout, me, password, refresh, sessions, signup, step_up};
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
 use crate::error::ErrorKind;
@@ -36,7 +36,10 @@ use crate::http::status::Code;
         password::change,
         step_up::step_up,
         sessions::list,
-        sessions::end
+        sessions::end,
+        admin::lockouts,
+        admin::clear_lockout,
+        admin::unlock_user
     ),
     components(schemas(
         signup::SignUpBody,
@@ -49,10 +52,14 @@ use crate::http::status::Code;
         answers::TokenAnswer,
         schemas::User,
         schemas::SessionList,
+        schemas::LockoutList,
         schemas::ErrorBody,
         schemas::Problem
     )),
-    tags((name = "auth", description = "Accounts and sessions.")),
+    tags(
+        (name = "auth", description = "Accounts and sessions."),
+        (name = "admin", description = "What operators do.")
+    ),
     modifiers(&Bodies, &Errors, &Security)
 )]
 struct Document;
@@ -99,6 +106,9 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("step_up", &[ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials]),
     ("list_sessions", &[ErrorKind::Unauthenticated, ErrorKind::Validation]),
     ("end_session", &[ErrorKind::Unauthenticated, ErrorKind::NotFound]),
+    ("list_lockouts", &[ErrorKind::Unauthenticated, ErrorKind::Validation]),
+    ("clear_lockout", &[ErrorKind::Unauthenticated, ErrorKind::NotFound]),
+    ("unlock_user", &[ErrorKind::Unauthenticated, ErrorKind::NotFound]),
 ];
 
 struct Errors;
