@@ -14,13 +14,22 @@ pub enum Section {
     Tokens,
     /// Sessions and refresh tokens.
     Sessions,
+    /// Limits of requests.
+    Limits,
     /// Locks after failed sign-ins.
     Lockout,
 }
 
 impl Section {
-    pub(super) const ALL: &[Self] =
-        &[Self::Server, Self::Accounts, Self::Passwords, Self::Tokens, Self::Sessions, Self::Lockout];
+    pub(super) const ALL: &[Self] = &[
+        Self::Server,
+        Self::Accounts,
+        Self::Passwords,
+        Self::Tokens,
+        Self::Sessions,
+        Self::Limits,
+        Self::Lockout,
+    ];
 
     /// The name for people.
     pub const fn title(self) -> &'static str {
@@ -30,6 +39,7 @@ impl Section {
             Self::Passwords => "Passwords",
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
+            Self::Limits => "Limits of requests",
             Self::Lockout => "Locks after failed sign-ins",
         }
     }

@@ -1,6 +1,7 @@
 //! The one table of settings: reading, the check for unknown names, `authctl config show` and the
 //! reference all come from it.
 
+mod limits;
 mod lockout;
 
 use std::num::NonZeroUsize;
@@ -15,8 +16,9 @@ use crate::secret::SecretString;
 
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
-    static ALL: LazyLock<Vec<Setting>> =
-        LazyLock::new(|| [SETTINGS, lockout::SETTINGS].into_iter().flatten().copied().collect());
+    static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+        [SETTINGS, limits::SETTINGS, lockout::SETTINGS].into_iter().flatten().copied().collect()
+    });
     &ALL
 }
 

@@ -9,6 +9,7 @@ pub mod body;
 pub mod client_address;
 pub mod cookies;
 pub mod json;
+pub mod limit;
 pub mod origin;
 pub mod query;
 pub mod request_id;
