@@ -87,6 +87,7 @@ pub(crate) enum Subject {
     Role,
     Session,
     Lockout,
+    Limits,
     Key,
     Seed,
     Store,

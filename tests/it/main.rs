@@ -17,6 +17,7 @@
 )]
 
 mod accounts;
+mod admin_lockouts;
 mod app;
 mod architecture;
 mod audit;

@@ -4,6 +4,7 @@ mod config;
 mod doctor;
 mod help;
 mod key;
+mod limits;
 mod lockout;
 mod migrate;
 mod role;
@@ -14,7 +15,8 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, LockoutCommand, MigrateCommand, RoleCommand, SessionCommand, UserCommand,
+    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MigrateCommand, RoleCommand,
+    SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -70,10 +72,19 @@ impl Command {
             | Self::User(UserCommand::List { .. } | UserCommand::Show(_))
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
-            | Self::Lockout(LockoutCommand::List { .. } | LockoutCommand::Show { .. })
+            | Self::Lockout(
+                LockoutCommand::List { .. }
+                | LockoutCommand::Show { .. }
+                | LockoutCommand::Limits(LimitsCommand::Show(_)),
+            )
             | Self::Token(_)
             | Self::Key(KeyCommand::List | KeyCommand::Jwks) => looks,
-            Self::Seed(_) | Self::User(_) | Self::Role(_) | Self::Session(_) | Self::Key(_) => writes,
+            Self::Seed(_)
+            | Self::User(_)
+            | Self::Role(_)
+            | Self::Session(_)
+            | Self::Lockout(_)
+            | Self::Key(_) => writes,
         }
     }
 }

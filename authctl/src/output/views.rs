@@ -89,10 +89,16 @@ pub(crate) const LOCKOUT: View = View {
     ],
 };
 
-pub(crate) const LOCKOUTS_CLEARED: View = View {
-    id: "id",
-    columns: LOCKOUT.columns,
-    fields: LOCKOUT.fields,
+pub(crate) const LIMIT: View = View {
+    id: "name",
+    columns: &[
+        column("LIMIT", "name", Kind::Id),
+        column("RATE", "rate", Kind::Text),
+        column("BY", "by", Kind::Text),
+        column("LEFT", "remaining", Kind::Text),
+        column("NEXT IN (S)", "next_in_seconds", Kind::Text),
+    ],
+    fields: &["name", "rate", "by", "remaining", "next_in_seconds"],
 };
 
 pub(crate) const KEY: View = View {
