@@ -6,6 +6,7 @@ use super::{Admin, AdminIn, Changed};
 use crate::crypto::keys::KeyPurpose;
 use crate::db::page::Cursors;
 use crate::db::{Listing, Page, Tx};
+use crate::devices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::{Ctx, Ruling};
@@ -64,6 +65,25 @@ impl Admin {
         .await
     }
 
+    /// Removes up to `most` counters that matter no more, and up to `most` devices that ended or were not used for 400
+    /// days. A live lock stays. Returns how many of both were removed.
+    pub async fn sweep_lockouts(&self, most: u32) -> Result<u64> {
+        let ctx = Arc::clone(&self.ctx);
+        self.ctx
+            .db
+            .write(move |tx| {
+                let ctx = Arc::clone(&ctx);
+                Box::pin(async move {
+                    let now = ctx.lockouts.moment().timestamp();
+                    let untouched = (now - ctx.lockouts.untouched_for()).as_micros();
+                    let rows = store::sweep(tx.conn(), untouched, now.as_micros(), most.into()).await?;
+                    let unused = now - devices::REMEMBERED;
+                    Ok(rows + devices::store::sweep(tx.conn(), unused, most.into()).await?)
+                })
+            })
+            .await
+    }
+
     /// Ends all locks of an account: e-mail, devices and second factor. Locks of addresses stay.
     ///
     /// # Errors
@@ -85,7 +105,7 @@ impl AdminIn<'_, '_> {
 
 impl Ctx {
     /// Names of the rows of a filter's e-mail and address, under the present lookup key and the former one.
-    fn keys_of(&self, filter: &LockoutFilter) -> Result<Option<[String; 8]>> {
+    fn keys_of(&self, filter: &LockoutFilter) -> Result<Option<[String; 6]>> {
         if filter.email.is_none() && filter.ip.is_none() {
             return Ok(None);
         }
@@ -100,8 +120,8 @@ impl Ctx {
             add(names.ip(Some(ip)));
             add(names.network(Some(ip)));
         }
-        keys.resize(8, String::new());
-        Ok(<[String; 8]>::try_from(keys).ok())
+        keys.resize(6, String::new());
+        Ok(<[String; 6]>::try_from(keys).ok())
     }
 
     /// A row as it counts now.

@@ -58,14 +58,24 @@ impl Target {
         self
     }
 
+    /// The account, if there is one.
+    pub(crate) fn user(&self) -> Option<UserId> {
+        self.user
+    }
+
+    /// The e-mail that was tried.
+    pub(crate) fn email(&self) -> &Email {
+        &self.email
+    }
+
     /// The device on whose own budget this counts.
     pub(crate) fn device(&self) -> Option<&Presented> {
         self.device.as_ref()
     }
 
-    fn keys(&self) -> [&str; 8] {
+    fn keys(&self) -> [&str; 6] {
         let [ip, old_ip, network, old_network] = self.others();
-        [&self.key.current, &self.key.former, ip, old_ip, network, old_network, "", ""]
+        [&self.key.current, &self.key.former, ip, old_ip, network, old_network]
     }
 
     fn others(&self) -> [&str; 4] {
@@ -250,16 +260,20 @@ impl Ctx {
         Ok(())
     }
 
-    /// A full sign-in: the row's failures are forgotten, in the transaction that begins the session. `Err` when it
-    /// took so long that the reservation has become a failure: then there is no session.
-    pub(crate) async fn succeed_in(&self, tx: &mut Tx<'_>, reservation: &Reservation) -> Result<Ruling<()>> {
+    /// A full sign-in: the row's failures are forgotten, in the transaction that begins the session.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RateLimited`] when it took so long that the reservation has become a failure: the session is
+    /// undone with the transaction.
+    pub(crate) async fn succeed_in(&self, tx: &mut Tx<'_>, reservation: &Reservation) -> Result<()> {
         let now = self.lockouts.moment().micros();
         let key = &reservation.target.key.current;
         let settled = store::settle_success(tx.conn(), key, reservation.round, now).await?;
-        Ok(if settled { Ok(()) } else { Err(crowded()) })
+        if settled { Ok(()) } else { Err(crowded()) }
     }
 
-    /// After an error: the reservation is given back if the store allows it, else it becomes a failure by itself.
+    /// After an error before the settlement: the reservation is given back if the store allows it, else it becomes a
+    /// failure by itself.
     pub(crate) async fn unsettled<T>(
         self: &Arc<Self>,
         reservation: &Reservation,
@@ -305,8 +319,7 @@ impl Ctx {
         if let Ok(email) = Email::parse(email, "/email") {
             // Counted before the account was there: its row does not name it.
             let key = self.row_keys()?.email(email.key());
-            let named =
-                store::by_keys(tx.conn(), [&key.current, &key.former, "", "", "", "", "", ""]).await?;
+            let named = store::by_keys(tx.conn(), [&key.current, &key.former, "", "", "", ""]).await?;
             rows.extend(named.into_iter().filter(|row| row.user != Some(user)));
         }
         let mut some = false;
@@ -315,6 +328,15 @@ impl Ctx {
             some |= self.forget_in(tx, row, meta).await?.1;
         }
         Ok(some)
+    }
+
+    /// For the purge of an account: its rows go, locked or not.
+    pub(crate) async fn forget_attempts_of(&self, tx: &mut Tx<'_>, user: UserId, email: &str) -> Result<()> {
+        let key = match Email::parse(email, "/email") {
+            Ok(email) => self.row_keys()?.email(email.key()),
+            Err(_) => KeyPair::default(),
+        };
+        store::delete_of_user(tx.conn(), user, [&key.current, &key.former]).await.map(|_| ())
     }
 
     /// Forgets failures and lock of one row. Audited when there was something to forget.

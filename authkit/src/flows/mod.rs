@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod attempt;
 pub(crate) mod authenticate;
+pub(crate) mod device;
 pub(crate) mod doors;
 pub(crate) mod gate;
 pub(crate) mod limit;

@@ -15,7 +15,7 @@ use crate::meta::network_of;
 const UNKNOWN: &[u8] = b"unknown";
 
 /// A row's name, and the one that it had under the lookup key before: a lock outlives the rotation of that key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeyPair {
     pub(crate) current: String,
     /// Empty when there was none.
@@ -72,12 +72,11 @@ impl RowKeys {
 }
 
 fn prefix_of(ip: Option<IpAddr>) -> Vec<u8> {
-    let bytes = match ip.map(|ip| ip.to_canonical()) {
+    match ip.map(|ip| ip.to_canonical()) {
         None => UNKNOWN.to_vec(),
         Some(IpAddr::V4(v4)) => v4.octets().into_iter().take(3).collect(),
         Some(IpAddr::V6(v6)) => v6.octets().into_iter().take(6).collect(),
-    };
-    bytes
+    }
 }
 
 #[cfg(test)]

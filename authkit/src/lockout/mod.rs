@@ -44,6 +44,13 @@ impl Lockouts {
         self.clock.moment()
     }
 
+    /// Rows not touched for so long matter to nobody: window, longest lock and memory of growth are over, with an hour
+    /// to spare for clocks.
+    pub(crate) fn untouched_for(&self) -> Duration {
+        let longest = self.config.ip_max_ttl.max(self.config.ip_ttl).max(self.config.email_ttl);
+        longest.max(SECOND_FACTOR_TTL).saturating_mul(3).saturating_add(Duration::from_hours(1))
+    }
+
     pub(crate) fn rules(&self, kind: LockKind) -> Rules {
         let config = &self.config;
         let grows_to = config.ip_escalation.then_some(config.ip_max_ttl);

@@ -23,6 +23,15 @@ pub(crate) struct Rules {
     pub(crate) grows_to: Option<Duration>,
 }
 
+impl Rules {
+    /// How long the lock with that number is, the first being 1.
+    fn length(&self, number: i64) -> Duration {
+        let Some(most) = self.grows_to else { return self.ttl };
+        let doublings = u32::try_from(number.saturating_sub(1).clamp(0, 31)).unwrap_or(31);
+        self.ttl.saturating_mul(1_u32.wrapping_shl(doublings)).min(most.max(self.ttl))
+    }
+}
+
 /// One counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -63,30 +72,6 @@ pub(crate) struct Change {
 }
 
 impl Row {
-    /// A counter that counts nothing.
-    pub(crate) fn new(key: String, id: LockoutId, kind: LockKind, user: Option<UserId>, now: i64) -> Self {
-        Self {
-            key,
-            id,
-            kind,
-            user,
-            failures: 0,
-            pending: 0,
-            pending_before: 0,
-            round: 0,
-            round_at: now,
-            reserved_at: now,
-            first_failure_at: None,
-            last_failure_at: None,
-            locked_at: None,
-            locked_until: None,
-            lock_count: 0,
-            tags: Tags::default(),
-            touched_at: now,
-            version: 0,
-        }
-    }
-
     /// Brings the row to `moment`: what is over ends, what was left behind counts.
     pub(crate) fn look(&mut self, moment: &Moment, rules: &Rules) -> Change {
         let before = self.clone();
@@ -102,11 +87,6 @@ impl Row {
         self.end_what_is_over(now, rules);
         let changed = *self != before;
         Change { changed, guessed, locked: locked && self.locked_until.is_some() }
-    }
-
-    /// Whether attempts are refused unjudged, and until when. Only after [`Self::look`].
-    pub(crate) fn locked_until(&self) -> Option<i64> {
-        self.locked_until
     }
 
     /// Whether one more attempt may be judged. Only after [`Self::look`].
@@ -240,7 +220,7 @@ impl Row {
         // After a time without locks as long as the longest one, the next is short again.
         let memory = rules.grows_to.unwrap_or_default().max(rules.ttl);
         let rested = self.locked_at.is_some_and(|at| {
-            now.saturating_sub(at) >= micros(self.lock_length(rules, self.lock_count).saturating_add(memory))
+            now.saturating_sub(at) >= micros(rules.length(self.lock_count).saturating_add(memory))
         });
         if rested && self.locked_until.is_none() {
             (self.locked_at, self.lock_count) = (None, 0);
@@ -271,14 +251,7 @@ impl Row {
     fn lock(&mut self, at: i64, rules: &Rules) {
         self.lock_count = self.lock_count.saturating_add(1);
         self.locked_at = Some(at);
-        self.locked_until = Some(at.saturating_add(micros(self.lock_length(rules, self.lock_count))));
-    }
-
-    /// How long the lock with that number is, the first being 1.
-    fn lock_length(&self, rules: &Rules, number: i64) -> Duration {
-        let Some(most) = rules.grows_to else { return rules.ttl };
-        let doublings = u32::try_from(number.saturating_sub(1).clamp(0, 31)).unwrap_or(31);
-        rules.ttl.saturating_mul(1_u32.wrapping_shl(doublings)).min(most.max(rules.ttl))
+        self.locked_until = Some(at.saturating_add(micros(rules.length(self.lock_count))));
     }
 }
 

@@ -17,11 +17,8 @@ macro_rules! columns {
     };
 }
 
-const BY_KEYS: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM authkit_lockouts WHERE row_key IN ($1, $2, $3, $4, $5, $6, $7, $8)"
-);
+const BY_KEYS: &str =
+    concat!("SELECT ", columns!(), " FROM authkit_lockouts WHERE row_key IN ($1, $2, $3, $4, $5, $6)");
 /// The reservation: ONE guarded upsert. It refuses a row that is locked, full, or due to be looked at; whether an
 /// address got locked since it was read is told with it.
 const RESERVE: &str =
@@ -65,21 +62,24 @@ const SETTLE_FAILURE: &str = concat!(
             ELSE lock_count END,
         locked_until = CASE WHEN failures + 1 >= $4 AND locked_until IS NULL THEN $5 ELSE locked_until END,
         touched_at = $3, version = version + 1
-    WHERE row_key = $1 AND (round = $2 OR round = $2 + 1) RETURNING ",
+    WHERE row_key = $1
+      AND ((round = $2 AND pending > 0) OR (round = $2 + 1 AND pending_before > 0)) RETURNING ",
     columns!()
 );
 const SETTLE_BACK: &str = "UPDATE authkit_lockouts SET
         pending = CASE WHEN round = $2 THEN pending - 1 ELSE pending END,
         pending_before = CASE WHEN round = $2 THEN pending_before ELSE pending_before - 1 END,
         touched_at = $3, version = version + 1
-    WHERE row_key = $1 AND (round = $2 OR round = $2 + 1) RETURNING round";
+    WHERE row_key = $1
+      AND ((round = $2 AND pending > 0) OR (round = $2 + 1 AND pending_before > 0)) RETURNING round";
 /// Failures are forgotten; what others are trying at this moment stays reserved.
 const SETTLE_SUCCESS: &str = "UPDATE authkit_lockouts SET failures = 0, first_failure_at = NULL,
         last_failure_at = NULL, locked_at = NULL, locked_until = NULL, lock_count = 0,
         pending = CASE WHEN round = $2 THEN pending - 1 ELSE pending END,
         pending_before = CASE WHEN round = $2 THEN pending_before ELSE pending_before - 1 END,
         touched_at = $3, version = version + 1
-    WHERE row_key = $1 AND (round = $2 OR round = $2 + 1) RETURNING round";
+    WHERE row_key = $1
+      AND ((round = $2 AND pending > 0) OR (round = $2 + 1 AND pending_before > 0)) RETURNING round";
 /// Newest first; ids sort by time. Only what counts something.
 const LIST: &str = concat!(
     "SELECT ",
@@ -88,8 +88,8 @@ const LIST: &str = concat!(
     WHERE (failures > 0 OR locked_until IS NOT NULL OR pending + pending_before > 0)
       AND ($1 IS NULL OR id < $1) AND ($2 IS NULL OR kind = $2) AND ($3 IS NULL OR user_id = $3)
       AND (NOT $4 OR locked_until > $5)
-      AND (NOT $6 OR row_key IN ($7, $8, $9, $10, $11, $12, $13, $14))
-    ORDER BY id DESC LIMIT $15"
+      AND (NOT $6 OR row_key IN ($7, $8, $9, $10, $11, $12))
+    ORDER BY id DESC LIMIT $13"
 );
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM authkit_lockouts WHERE id = $1");
 const OF_USER: &str =
@@ -165,19 +165,12 @@ pub(crate) struct Ask<'a> {
     pub(crate) others: [&'a str; 4],
 }
 
-/// Rows of up to eight keys, in no order. Empty texts are keys of nothing.
-pub(crate) async fn by_keys(conn: &mut Conn<'_>, keys: [&str; 8]) -> Result<Vec<Row>> {
-    let [a, b, c, d, e, f, g, h] = keys;
-    let rows: Vec<StoredRow> = on_db!(conn, |c_| sqlx::query_as(BY_KEYS)
-        .bind(a)
-        .bind(b)
-        .bind(c)
-        .bind(d)
-        .bind(e)
-        .bind(f)
-        .bind(g)
-        .bind(h)
-        .fetch_all(c_)
+/// Rows of up to six keys, in no order. Empty texts are keys of nothing.
+pub(crate) async fn by_keys(conn: &mut Conn<'_>, keys: [&str; 6]) -> Result<Vec<Row>> {
+    let rows: Vec<StoredRow> = on_db!(conn, |c| keys
+        .into_iter()
+        .fold(sqlx::query_as(BY_KEYS), |query, key| query.bind(key))
+        .fetch_all(c)
         .await)?;
     rows.into_iter().map(StoredRow::into_row).collect()
 }
@@ -294,30 +287,22 @@ async fn settle(
 pub(crate) async fn list(
     conn: &mut Conn<'_>,
     filter: &LockoutFilter,
-    keys: Option<[&str; 8]>,
+    keys: Option<[&str; 6]>,
     now: i64,
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Row>> {
-    let [a, b, c, d, e, f, g, h] = keys.unwrap_or_default();
-    let rows: Vec<StoredRow> = on_db!(conn, |c_| sqlx::query_as(LIST)
-        .bind(before)
-        .bind(filter.kind.map(LockKind::name))
-        .bind(filter.user_id.map(UserId::as_uuid))
-        .bind(filter.locked)
-        .bind(now)
-        .bind(keys.is_some())
-        .bind(a)
-        .bind(b)
-        .bind(c)
-        .bind(d)
-        .bind(e)
-        .bind(f)
-        .bind(g)
-        .bind(h)
-        .bind(limit)
-        .fetch_all(c_)
-        .await)?;
+    let rows: Vec<StoredRow> = on_db!(conn, |c| {
+        let query = sqlx::query_as(LIST)
+            .bind(before)
+            .bind(filter.kind.map(LockKind::name))
+            .bind(filter.user_id.map(UserId::as_uuid))
+            .bind(filter.locked)
+            .bind(now)
+            .bind(keys.is_some());
+        let query = keys.unwrap_or_default().into_iter().fold(query, |query, key| query.bind(key));
+        query.bind(limit).fetch_all(c).await
+    })?;
     rows.into_iter().map(StoredRow::into_row).collect()
 }
 
@@ -347,7 +332,6 @@ pub(crate) async fn delete_of_user(conn: &mut Conn<'_>, user: UserId, email: [&s
 
 /// Removes up to `limit` rows last touched before `untouched_since` whose lock, if any, ended before `now`. Returns
 /// how many.
-#[expect(dead_code, reason = "the sweeper of a later version calls it; see `Rules` for how long rows matter")]
 pub(crate) async fn sweep(conn: &mut Conn<'_>, untouched_since: i64, now: i64, limit: i64) -> Result<u64> {
     Ok(on_db!(conn, |c| sqlx::query(SWEEP)
         .bind(untouched_since)
