@@ -19,6 +19,7 @@ pub mod process;
 pub mod proxy;
 pub mod race;
 pub mod raw;
+pub mod redis;
 pub mod stats;
 
 mod cargo;
@@ -27,3 +28,4 @@ pub use backends::{Backend, Store};
 pub use client::{Answer, Client};
 pub use process::{Launch, ServerProcess, authctl};
 pub use race::race;
+pub use redis::{RedisCluster, RedisServer};

@@ -9,6 +9,8 @@ mod memory;
 mod metrics;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(all(feature = "redis", any(test, feature = "testing")))]
+mod twins;
 
 use std::borrow::Cow;
 
@@ -17,6 +19,9 @@ use self::memory::MemoryLimiter;
 use crate::config::{Config, Rate};
 use crate::error::{Error, LimitState, Result};
 use crate::time::SharedClock;
+
+#[cfg(all(feature = "redis", any(test, feature = "testing")))]
+pub(crate) use self::twins::Twins;
 
 /// Whose requests a bucket counts: a keyed hash, so that no limiter holds an address or an e-mail.
 pub(crate) type Key = [u8; 16];

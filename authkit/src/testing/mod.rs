@@ -5,6 +5,8 @@
 //! refused with `ENV=prod`.
 
 mod clock;
+#[cfg(feature = "redis")]
+mod limits;
 mod random;
 
 use std::num::NonZeroUsize;
@@ -22,6 +24,9 @@ use crate::users::User;
 use crate::{AuthKitBuilder, random::SecureRandom as _};
 
 pub use clock::ManualClock;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use limits::{LimiterTwins, Said};
 pub use random::SeededRandom;
 
 /// The password of every account that [`TestKit::sign_up`] makes.

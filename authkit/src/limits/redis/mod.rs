@@ -80,6 +80,13 @@ impl RedisLimiter {
         self.ask(keys.iter().map(|key| Scripts::reset(*key)).collect()).await.map(|_| ())
     }
 
+    /// When a bucket is full again, by the server's clock, in microseconds.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) async fn full_at(&self, key: Key) -> Option<u64> {
+        let answers = self.ask(vec![Scripts::read(key)]).await?;
+        answers.first().and_then(|at| u64::try_from(*at).ok())
+    }
+
     /// Whether Redis answers and can write.
     pub(crate) async fn is_ready(&self) -> bool {
         self.take(&[(Gcra::new(PROBE_RATE), PROBE)]).await;
@@ -140,6 +147,13 @@ impl RedisLimiter {
 fn number(answer: Value) -> std::result::Result<i64, Failure> {
     match answer {
         Value::Int(number) => Ok(number),
+        #[cfg(any(test, feature = "testing"))]
+        Value::BulkString(text) => {
+            let number = String::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            number.ok_or_else(|| "a text that is no number".into())
+        }
+        #[cfg(any(test, feature = "testing"))]
+        Value::Nil => Ok(-1),
         _ => Err("an answer that is no number".into()),
     }
 }

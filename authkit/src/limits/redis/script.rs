@@ -20,10 +20,16 @@ struct Named {
     hash: String,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum What<'s> {
+    Script(&'s Named),
+    Plain(&'static str),
+}
+
 /// One thing to do to one bucket.
 #[derive(Debug)]
 pub(super) struct Call<'s> {
-    script: Option<&'s Named>,
+    what: What<'s>,
     bucket: String,
     args: [Option<u64>; 2],
 }
@@ -39,30 +45,35 @@ impl Scripts {
     }
 
     pub(super) fn take(&self, key: Key, interval: u64, span: u64) -> Call<'_> {
-        Call { script: Some(&self.take), bucket: name_of(key), args: [Some(interval), Some(span)] }
+        Call { what: What::Script(&self.take), bucket: name_of(key), args: [Some(interval), Some(span)] }
     }
 
     pub(super) fn give_back(&self, key: Key, interval: u64) -> Call<'_> {
-        Call { script: Some(&self.give_back), bucket: name_of(key), args: [Some(interval), None] }
+        Call { what: What::Script(&self.give_back), bucket: name_of(key), args: [Some(interval), None] }
     }
 
     pub(super) fn look(&self, key: Key) -> Call<'_> {
-        Call { script: Some(&self.look), bucket: name_of(key), args: [None; 2] }
+        Call { what: What::Script(&self.look), bucket: name_of(key), args: [None; 2] }
     }
 
     /// Fills a bucket again: no key is a full one.
     pub(super) fn reset(key: Key) -> Call<'static> {
-        Call { script: None, bucket: name_of(key), args: [None; 2] }
+        Call { what: What::Plain("DEL"), bucket: name_of(key), args: [None; 2] }
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn read(key: Key) -> Call<'static> {
+        Call { what: What::Plain("GET"), bucket: name_of(key), args: [None; 2] }
     }
 }
 
 impl Call<'_> {
     /// By hash.
     pub(super) fn short(&self) -> Cmd {
-        match self.script {
-            Some(script) => self.command("EVALSHA", &script.hash),
-            None => {
-                let mut command = cmd("DEL");
+        match self.what {
+            What::Script(script) => self.command("EVALSHA", &script.hash),
+            What::Plain(name) => {
+                let mut command = cmd(name);
                 command.arg(&self.bucket);
                 command
             }
@@ -71,7 +82,10 @@ impl Call<'_> {
 
     /// By text, which teaches the server the hash.
     pub(super) fn long(&self) -> Cmd {
-        self.script.map_or_else(|| self.short(), |script| self.command("EVAL", script.text))
+        match self.what {
+            What::Script(script) => self.command("EVAL", script.text),
+            What::Plain(_) => self.short(),
+        }
     }
 
     fn command(&self, name: &str, script: &str) -> Cmd {

@@ -20,7 +20,7 @@ local ahead = full_at - now
 local allowed = ahead + interval <= span
 if allowed then ahead = ahead + interval end
 if allowed or forget then
-  redis.call('SET', KEYS[1], string.format('%.0f', now + ahead), 'PX', math.ceil(ahead / 1000))
+  redis.call('SET', KEYS[1], string.format('%.0f', now + ahead), 'PX', math.ceil(ahead / 1000) + 1)
 end
 if allowed then return ahead end
 return -1 - ahead
