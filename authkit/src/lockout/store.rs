@@ -169,7 +169,7 @@ pub(crate) struct Ask<'a> {
 pub(crate) async fn by_keys(conn: &mut Conn<'_>, keys: [&str; 6]) -> Result<Vec<Row>> {
     let rows: Vec<StoredRow> = on_db!(conn, |c| keys
         .into_iter()
-        .fold(sqlx::query_as(BY_KEYS), |query, key| query.bind(key))
+        .fold(sqlx::query_as(BY_KEYS), sqlx::query::QueryAs::bind)
         .fetch_all(c)
         .await)?;
     rows.into_iter().map(StoredRow::into_row).collect()
@@ -300,7 +300,7 @@ pub(crate) async fn list(
             .bind(filter.locked)
             .bind(now)
             .bind(keys.is_some());
-        let query = keys.unwrap_or_default().into_iter().fold(query, |query, key| query.bind(key));
+        let query = keys.unwrap_or_default().into_iter().fold(query, sqlx::query::QueryAs::bind);
         query.bind(limit).fetch_all(c).await
     })?;
     rows.into_iter().map(StoredRow::into_row).collect()
