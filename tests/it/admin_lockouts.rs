@@ -222,9 +222,9 @@ on_both! {
     async fn in_cookie_mode_another_page_can_end_no_lock(store: Store) {
         let server = serve(&store, &[QUICK[0], ("TOKEN_TRANSPORT", "cookie")]).await;
         let client = server.client();
-        sign_up(&client, "root@example.com").await;
-        authctl(&store, &["role", "grant", "root@example.com", "super_admin"], "").await;
         let page = client.header("sec-fetch-site", "same-origin");
+        sign_up(&page, "root@example.com").await;
+        authctl(&store, &["role", "grant", "root@example.com", "super_admin"], "").await;
         let login = page.post("/v1/auth/login", credentials("root@example.com", PASSWORD)).await.expect(200);
         let cookies = login.set_cookies();
         let access = &cookies.iter().find(|(name, ..)| name == "__Host-authkit_access").unwrap().1;
