@@ -12,7 +12,6 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, Value, cmd};
 
-use super::DEADLINE;
 use crate::error::{Error, Result};
 
 /// How long connecting may take. Requests do not wait for it longer than for an answer.
@@ -78,12 +77,12 @@ enum Target {
 
 impl Connector {
     /// Looks at the addresses; connects to nothing.
-    pub(super) fn new(urls: &[String]) -> Result<Self> {
+    pub(super) fn new(urls: &[String], timeout: Duration) -> Result<Self> {
         // The text of the error may repeat the address, which may hold a password.
         let bad = |_| Error::config("REDIS_URL holds what is no address of a Redis server");
         let cluster = ClusterClient::builder(urls.to_vec())
             .connection_timeout(CONNECT)
-            .response_timeout(DEADLINE)
+            .response_timeout(timeout)
             .retries(HOPS)
             .min_retry_wait(1)
             .max_retry_wait(20)
