@@ -70,9 +70,9 @@ pub(super) struct Connector {
 #[derive(Clone)]
 enum Target {
     /// A server, or any node of a cluster: it says which.
-    One(Client, ClusterClient),
+    One(Box<(Client, ClusterClient)>),
     /// Nodes of a cluster.
-    Nodes(ClusterClient),
+    Nodes(Box<ClusterClient>),
 }
 
 impl Connector {
@@ -89,8 +89,8 @@ impl Connector {
             .build()
             .map_err(bad)?;
         let target = match urls {
-            [url] => Target::One(Client::open(url.as_str()).map_err(bad)?, cluster),
-            _ => Target::Nodes(cluster),
+            [url] => Target::One(Box::new((Client::open(url.as_str()).map_err(bad)?, cluster))),
+            _ => Target::Nodes(Box::new(cluster)),
         };
         Ok(Self { target, pending: Mutex::new(None) })
     }
@@ -138,8 +138,9 @@ fn start(target: Target) -> Pending {
 
 async fn connect(target: Target) -> RedisResult<Connection> {
     let cluster = match target {
-        Target::Nodes(cluster) => cluster,
-        Target::One(client, cluster) => {
+        Target::Nodes(cluster) => *cluster,
+        Target::One(clients) => {
+            let (client, cluster) = *clients;
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT))
                 .set_response_timeout(Some(CONNECT));
