@@ -61,8 +61,11 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403",
 "#;
 
 /// Guesses by the thousand come from here.
-const PATIENT: [(&str, &str); 3] =
-    [("SESSION_MAX_PER_USER", "1000"), ("LOGIN_FAIL_IP_THRESHOLD", "100000"), ("STUFFING_PAIR_THRESHOLD", "1000")];
+const PATIENT: [(&str, &str); 3] = [
+    ("SESSION_MAX_PER_USER", "1000"),
+    ("LOGIN_FAIL_IP_THRESHOLD", "100000"),
+    ("STUFFING_PAIR_THRESHOLD", "1000"),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s_202_no_request_breaks_the_description() {

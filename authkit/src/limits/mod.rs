@@ -113,7 +113,7 @@ impl Limiter {
                 return judge(buckets, |rate| rate, &verdicts);
             }
             for bucket in buckets {
-                metrics::degraded(&bucket.policy.name);
+                metrics::degraded(&bucket.policy);
             }
             if self.required {
                 return Err(Error::unavailable("Redis does not answer, and REDIS_REQUIRED is set"));
@@ -190,7 +190,7 @@ fn judge(buckets: &[Bucket], share: fn(Rate) -> Rate, verdicts: &[Verdict]) -> R
     let mut refusal: Option<LimitState> = None;
     for (bucket, verdict) in buckets.iter().zip(verdicts) {
         let state = bucket.state(share(bucket.policy.rate), *verdict);
-        metrics::decided(&bucket.policy.name, verdict.allowed);
+        metrics::decided(&bucket.policy, verdict.allowed);
         if verdict.allowed {
             states.push(state);
         } else if refusal.as_ref().is_none_or(|longest| state.reset > longest.reset) {
