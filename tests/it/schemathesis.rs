@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use authkit_tests::{Backend, Store};
 
-use crate::app::serve;
+use crate::app::{PATIENT, serve};
 
 /// Pinned, so that a new release cannot turn a green run red.
 const PACKAGE: &str = "schemathesis==4.32.5";
@@ -56,7 +56,8 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403",
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s_202_no_request_breaks_the_description() {
     let store = Store::new(Backend::Sqlite).await;
-    let server = serve(&store, &[("SESSION_MAX_PER_USER", "1000")]).await;
+    let [email, ip, network] = PATIENT;
+    let server = serve(&store, &[("SESSION_MAX_PER_USER", "1000"), email, ip, network]).await;
     let url = server.url();
     let folder = store.folder().to_owned();
     let start = Instant::now();
