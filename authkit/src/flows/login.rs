@@ -14,6 +14,7 @@ use crate::meta::RequestMeta;
 use crate::passwords::policy::normalise;
 use crate::passwords::store::{self as passwords, SignInRow};
 use crate::secret::{ExposeSecret as _, SecretString};
+use crate::sessions::Standing;
 use crate::users::{Email, UserStatus};
 
 /// How a password is told in `amr` (RFC 8176).
@@ -109,7 +110,8 @@ impl Ctx {
                 })
             })
             .await?;
-        let facts = Facts { session: &started.session, ver: started.ver, roles: started.roles };
+        let facts =
+            Facts { session: Standing::from(&started.session), ver: started.ver, roles: started.roles };
         self.issue(meta, facts).await
     }
 }

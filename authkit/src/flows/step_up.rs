@@ -15,7 +15,7 @@ use crate::meta::RequestMeta;
 use crate::passwords::policy::normalise;
 use crate::passwords::store as passwords;
 use crate::secret::SecretString;
-use crate::sessions::store;
+use crate::sessions::{Standing, store};
 
 /// What proves the user again.
 #[derive(Debug, Clone)]
@@ -62,7 +62,8 @@ impl Ctx {
                 })
             })
             .await?;
-        let facts = Facts { session: &started.session, ver: started.ver, roles: started.roles };
+        let facts =
+            Facts { session: Standing::from(&started.session), ver: started.ver, roles: started.roles };
         self.issue(meta, facts).await
     }
 }
