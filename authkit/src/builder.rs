@@ -20,10 +20,12 @@ use crate::error::{Error, Result};
 use crate::events::{Event, Publisher};
 use crate::flows::{ClaimsContext, ClaimsSource, Ctx};
 use crate::kit::AuthKit;
+use crate::limits::Limiter;
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::{SecureRandom, SharedRandom, SystemRandom};
 use crate::secret::{ExposeSecret as _, SecretString};
+use crate::sessions::owners::Owners;
 use crate::sessions::revocations::{self, Revocations};
 use crate::time::{Clock, SharedClock, SystemClock};
 
@@ -194,12 +196,15 @@ impl AuthKitBuilder {
         let verifier = TokenVerifier::new(issuer.clone(), config.tokens.audience.clone());
         let publisher = Publisher::new(sinks);
         let audit = Audit::new(Arc::clone(&clock), Arc::clone(&random), publisher, hooks);
+        let limiter = Limiter::new(&config, &clock)?;
         let ctx = Arc::new(Ctx {
             db,
             clock,
             random,
             keys,
             audit,
+            limiter,
+            owners: Owners::default(),
             hasher,
             breach,
             revocations,

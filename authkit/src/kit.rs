@@ -1,5 +1,7 @@
 //! The kit: what an application holds.
 
+mod limits;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use crate::db::page::Cursors;
 use crate::db::{Db, Listing, Page, PoolStats};
 use crate::error::{ErrorKind, Result};
 use crate::events::{Action, Event};
+use crate::flows::doors::Door;
 use crate::flows::{
     Authenticated, Credentials, Ctx, Login, PasswordChange, ProfileChange, SignUp, SignedUp, StepUp, Tokens,
 };
@@ -25,6 +28,8 @@ use crate::ids::{SessionId, UserId};
 use crate::meta::RequestMeta;
 use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
+
+pub use limits::Limits;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.
 #[derive(Clone)]
@@ -55,12 +60,14 @@ pub struct Readiness {
     pub database: Check,
     /// Keys are there and the view of revocations is young enough.
     pub keys: Check,
+    /// Redis answers. Without it limits are stricter (degraded), or requests are refused (down) when it is required.
+    pub redis: Check,
 }
 
 impl Readiness {
     /// Whether something that requests need is down.
     pub fn is_down(&self) -> bool {
-        self.database == Check::Down || self.keys == Check::Down
+        [self.database, self.keys, self.redis].contains(&Check::Down)
     }
 }
 
@@ -230,6 +237,11 @@ impl AuthKit {
         Roles { ctx: &self.ctx }
     }
 
+    /// The limiter, for the host's own routes.
+    pub fn limits(&self) -> Limits {
+        Limits::new(Arc::clone(&self.ctx))
+    }
+
     /// Data keys, to look at.
     pub fn keys(&self) -> Vec<KeyInfo> {
         self.ctx.keys.infos()
@@ -251,13 +263,19 @@ impl AuthKit {
         self.ctx.audit.publisher().subscribe()
     }
 
-    /// Whether requests can be served. Asks the store.
+    /// Whether requests can be served. Asks the store, and Redis where it is set up.
     pub async fn readiness(&self) -> Readiness {
         let fresh = self.ctx.refresh_views().await;
         let database = if fresh.is_ok() { Check::Ok } else { Check::Down };
         let young = self.ctx.revocations.is_trusted();
         let keys = if young && self.ctx.keys.signing().is_ok() { Check::Ok } else { Check::Down };
-        Readiness { database, keys }
+        let redis = match self.ctx.limiter.redis_answers().await {
+            None => Check::Off,
+            Some(true) => Check::Ok,
+            Some(false) if self.ctx.limiter.is_redis_required() => Check::Down,
+            Some(false) => Check::Degraded,
+        };
+        Readiness { database, keys, redis }
     }
 
     /// Figures for metrics.
@@ -395,6 +413,7 @@ impl Sessions<'_> {
     /// # Errors
     /// [`ErrorKind::NotFound`] when it is not his or over already: one answer (ASVS 8.2.2).
     pub async fn end_own(&self, auth: &Authenticated, session: SessionId, meta: &RequestMeta) -> Result<()> {
+        self.ctx.limit(Door::Other, meta).await?;
         self.ctx.require_current(auth).await?;
         let (user, reason) = (auth.user_id(), EndReason::Revoked);
         let ended = self.ctx.end_session(user, session, reason, Action::SessionEnd, meta).await?;

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod keys;
+mod limits;
 mod roles;
 mod seed;
 mod seed_file;
@@ -27,6 +28,7 @@ use crate::sessions::{EndReason, Session};
 use crate::users::User;
 
 pub use accounts::{NewUser, UserChange};
+pub use limits::{LimitInfo, LimitSubject, LimitsReport};
 pub use seed::{SeedItem, SeedOutcome, SeedPlan, SeedReport};
 pub use seed_file::{SeedFile, SeedPassword};
 pub use sessions::AllEnded;

@@ -2,7 +2,9 @@
 
 pub(crate) mod account;
 pub(crate) mod authenticate;
+pub(crate) mod doors;
 pub(crate) mod gate;
+pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod password;
@@ -26,15 +28,18 @@ use crate::db::{Db, Job, Tx};
 use crate::error::{Error, Result};
 use crate::events::Action;
 use crate::ids::{SessionId, UserId};
+use crate::limits::Limiter;
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
+use crate::sessions::owners::Owners;
 use crate::sessions::revocations::{Revocation, Revocations};
 use crate::time::{SharedClock, Timestamp};
 use crate::users::Email;
 
 pub use account::ProfileChange;
 pub use authenticate::{AnyRole, Assurance, Authenticated, Permission, Requirement, Role};
+pub use doors::LimitAxis;
 pub use login::{Credentials, Login};
 pub use password::PasswordChange;
 pub use signup::{SignUp, SignedUp};
@@ -53,6 +58,8 @@ pub(crate) struct Ctx {
     pub(crate) config: Config,
     pub(crate) keys: Keys,
     pub(crate) audit: Audit,
+    pub(crate) limiter: Limiter,
+    pub(crate) owners: Owners,
     pub(crate) hasher: PasswordHasher,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,

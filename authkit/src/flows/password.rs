@@ -7,6 +7,7 @@ use crate::crypto::password::Verification;
 use crate::db::Tx;
 use crate::error::{Error, ErrorKind, FieldCode, Result};
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::{Authenticated, Ctx};
 use crate::ids::{SessionId, UserId};
 use crate::meta::RequestMeta;
@@ -42,6 +43,7 @@ impl Ctx {
         input: PasswordChange,
         meta: &RequestMeta,
     ) -> Result<()> {
+        self.limit(Door::Other, meta).await?;
         let current = self.require_current(auth).await?;
         let (user, session) = (auth.user_id(), auth.session_id());
         let email = &current.user.email;

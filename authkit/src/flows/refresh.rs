@@ -49,6 +49,7 @@ enum Judgement {
 impl Ctx {
     pub(crate) async fn refresh(self: &Arc<Self>, token: &str, meta: &RequestMeta) -> Result<Tokens> {
         let genuine = self.genuine(token, meta).await?.ok_or(ErrorKind::RefreshInvalid)?;
+        self.limit_refresh(genuine.session, meta).await?;
         for _ in 0..TRIES {
             if let Some(rotated) = self.rotate(&genuine).await? {
                 let Rotated { session, ver, roles } = rotated;

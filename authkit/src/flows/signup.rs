@@ -7,6 +7,7 @@ use crate::config::EmailVerification;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::Ctx;
+use crate::flows::doors::Door;
 use crate::ids::UserId;
 use crate::meta::RequestMeta;
 use crate::passwords::policy;
@@ -46,6 +47,7 @@ pub enum SignedUp {
 impl Ctx {
     pub(crate) async fn signup(self: &Arc<Self>, input: SignUp, meta: &RequestMeta) -> Result<SignedUp> {
         let (email, name, password) = self.check_signup(&input)?;
+        self.limit(Door::SignUp, meta).await?;
         let password = self.check_breach(password, "/password", None, meta).await?;
         let hash = self.hasher.hash(&password).await?;
         let id = UserId::generate(self.now(), &*self.random)?;
