@@ -68,3 +68,11 @@ id! {
     /// Identifies an audit event.
     EventId
 }
+id! {
+    /// Identifies a lockout: a counter of failed attempts, and what it locks.
+    LockoutId
+}
+id! {
+    /// Identifies a device that signed in before.
+    DeviceId
+}

@@ -128,7 +128,9 @@ impl AuthKit {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidCredentials`] for an unknown account, a wrong password, a disabled or deleted account:
-    /// one answer, at one cost (R5). [`ErrorKind::EmailUnverified`] only after the right password.
+    /// one answer, at one cost (R5). [`ErrorKind::Locked`] after too many of them, alike for accounts that do not exist
+    /// and for the right password; [`ErrorKind::RateLimited`] while as many are being judged as may fail.
+    /// [`ErrorKind::EmailUnverified`] only after the right password.
     pub async fn login(&self, credentials: Credentials, meta: &RequestMeta) -> Result<Login> {
         let out = self.ctx.login(credentials, meta).await;
         count("authkit_logins_total", out.as_ref().err().map(crate::Error::kind));
@@ -151,7 +153,7 @@ impl AuthKit {
         self.ctx.logout(refresh_token, meta).await
     }
 
-    /// Ends all sessions of the caller. Returns how many.
+    /// Ends all sessions of the caller and forgets his devices. Returns how many sessions there were.
     pub async fn logout_all(&self, auth: &Authenticated, meta: &RequestMeta) -> Result<u64> {
         self.ctx.logout_all(auth, meta).await
     }
@@ -159,7 +161,9 @@ impl AuthKit {
     /// Changes the caller's password and ends his other sessions. His own goes on by refresh.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredentials`] for a wrong present password, [`ErrorKind::Validation`] for a bad new one.
+    /// [`ErrorKind::InvalidCredentials`] for a wrong present password, which counts like a failed sign-in;
+    /// [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for [`Self::login`]; [`ErrorKind::Validation`] for a bad new
+    /// one.
     pub async fn change_password(
         &self,
         auth: &Authenticated,
@@ -172,7 +176,8 @@ impl AuthKit {
     /// Proves the caller again: a new session takes the place of his present one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredentials`] when the proof is wrong.
+    /// [`ErrorKind::InvalidCredentials`] when the proof is wrong, which counts like a failed sign-in;
+    /// [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for [`Self::login`].
     pub async fn step_up(&self, auth: &Authenticated, proof: StepUp, meta: &RequestMeta) -> Result<Tokens> {
         self.ctx.step_up(auth, proof, meta).await
     }
@@ -256,6 +261,18 @@ impl AuthKit {
     /// What operators do. `meta` names the operator for the audit.
     pub fn admin(&self, meta: RequestMeta) -> Admin {
         Admin::new(Arc::clone(&self.ctx), meta)
+    }
+
+    /// What operators do, for a signed-in caller who may do everything (`*`), as `super_admin` may. The store is asked
+    /// now, and not the token (R14); the audit names the caller.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for anybody else, [`ErrorKind::Unauthenticated`] when account or session no longer
+    /// stand as the token says.
+    pub async fn admin_as(&self, caller: &Authenticated, meta: RequestMeta) -> Result<Admin> {
+        self.ctx.require_operator(caller).await?;
+        let reason = meta.reason.clone();
+        Ok(self.admin(meta.with_operator(format!("user:{}", caller.user_id()), reason)))
     }
 
     /// Events from now on, after their commit. A slow receiver misses some and is told so.

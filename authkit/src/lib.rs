@@ -73,6 +73,7 @@ mod builder;
 pub mod config;
 mod crypto;
 pub mod db;
+mod devices;
 pub mod error;
 pub mod events;
 mod flows;
@@ -82,6 +83,7 @@ pub mod http;
 pub mod ids;
 mod kit;
 mod limits;
+pub mod lockout;
 pub mod manual;
 pub mod meta;
 mod passwords;
@@ -105,9 +107,10 @@ pub use flows::{
     AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
     Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{EventId, SessionId, UserId};
+pub use ids::{DeviceId, EventId, LockoutId, SessionId, UserId};
 pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
+pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]

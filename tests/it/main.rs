@@ -17,9 +17,14 @@
 )]
 
 mod accounts;
+mod admin_lockouts;
 mod app;
 mod architecture;
+mod audit;
 mod cli;
+mod client_address;
+mod clock_steps;
+mod hooks;
 mod http_cookies;
 mod http_guess;
 mod http_json;
@@ -32,13 +37,20 @@ mod kill9;
 mod limits;
 mod limits_http;
 mod limits_redis;
+mod lockout;
+mod lockout_devices;
+mod lockout_doors;
+mod lockout_http;
+mod lockout_races;
 mod login;
 mod outage;
 mod readme;
 mod refresh;
 mod revocation;
+mod roles;
 mod schema_parity;
 mod schemathesis;
+mod sessions;
 mod signup;
 mod startup;
 mod store;

@@ -4,6 +4,8 @@ mod config;
 mod doctor;
 mod help;
 mod key;
+mod limits;
+mod lockout;
 mod migrate;
 mod role;
 mod seed;
@@ -13,7 +15,8 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, MigrateCommand, RoleCommand, SessionCommand, UserCommand,
+    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MigrateCommand, RoleCommand,
+    SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -28,6 +31,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::User(command) => user::run(app, command).await,
         Command::Role(command) => role::run(app, command).await,
         Command::Session(command) => session::run(app, command).await,
+        Command::Lockout(command) => lockout::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
         Command::Completions { shell } => help::completions(app, shell),
@@ -60,16 +64,27 @@ impl Command {
             // Without an account or a role nothing is audited.
             Self::Migrate(MigrateCommand::Up) => Meaning { dry_run: true, ..looks },
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
-            | Self::Session(SessionCommand::Revoke { all: true, .. }) => asks,
+            | Self::Session(SessionCommand::Revoke { all: true, .. })
+            | Self::Lockout(LockoutCommand::Clear { .. }) => asks,
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
             | Self::Doctor
             | Self::Migrate(MigrateCommand::Status { .. })
             | Self::User(UserCommand::List { .. } | UserCommand::Show(_))
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
+            | Self::Lockout(
+                LockoutCommand::List { .. }
+                | LockoutCommand::Show { .. }
+                | LockoutCommand::Limits(LimitsCommand::Show(_)),
+            )
             | Self::Token(_)
             | Self::Key(KeyCommand::List | KeyCommand::Jwks) => looks,
-            Self::Seed(_) | Self::User(_) | Self::Role(_) | Self::Session(_) | Self::Key(_) => writes,
+            Self::Seed(_)
+            | Self::User(_)
+            | Self::Role(_)
+            | Self::Session(_)
+            | Self::Lockout(_)
+            | Self::Key(_) => writes,
         }
     }
 }

@@ -58,6 +58,7 @@ pub(crate) async fn run(app: &mut App, command: UserCommand) -> Result<Exit> {
         UserCommand::Delete(arg) => state(app, &arg.user, State::Delete).await,
         UserCommand::Restore(arg) => state(app, &arg.user, State::Restore).await,
         UserCommand::VerifyEmail(arg) => state(app, &arg.user, State::Verify).await,
+        UserCommand::Unlock(arg) => state(app, &arg.user, State::Unlock).await,
     }
 }
 
@@ -108,6 +109,7 @@ enum State {
     Delete,
     Restore,
     Verify,
+    Unlock,
 }
 
 async fn state(app: &mut App, user: &str, to: State) -> Result<Exit> {
@@ -123,6 +125,7 @@ async fn state(app: &mut App, user: &str, to: State) -> Result<Exit> {
         State::Delete => admin.delete_user(user.id).await,
         State::Restore => admin.restore_user(user.id).await,
         State::Verify => admin.verify_email(user.id).await,
+        State::Unlock => admin.unlock_user(user.id).await,
     };
     let done = done.map_err(about(Subject::User))?;
     app.changed(&done, &USER)

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bench;
+mod lockouts;
 mod output;
 mod sessions;
 mod system;

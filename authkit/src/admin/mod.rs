@@ -5,6 +5,7 @@
 mod accounts;
 mod keys;
 mod limits;
+mod lockouts;
 mod roles;
 mod seed;
 mod seed_file;

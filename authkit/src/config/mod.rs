@@ -12,7 +12,9 @@ mod dev_keys;
 mod http_url;
 mod limits;
 mod load;
+mod lockout;
 mod near;
+mod network;
 mod parse;
 mod passwords;
 mod problem;
@@ -34,6 +36,8 @@ pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
 pub use load::{FILE_NAME, check, load};
+pub use lockout::LockoutConfig;
+pub use network::{Network, NetworkError, TrustedProxies};
 pub use parse::parse;
 pub use passwords::{Argon2Config, PasswordsConfig};
 pub use problem::{Origin, SettingError, SettingWarning};
@@ -90,6 +94,8 @@ pub struct Config {
     pub sessions: SessionsConfig,
     /// Limits of requests, and the limiter that several processes share.
     pub limits: LimitsConfig,
+    /// Locks after failed sign-ins.
+    pub lockout: LockoutConfig,
 }
 
 impl Config {

@@ -16,11 +16,20 @@ pub enum Section {
     Sessions,
     /// Limits of requests.
     Limits,
+    /// Locks after failed sign-ins.
+    Lockout,
 }
 
 impl Section {
-    pub(super) const ALL: &[Self] =
-        &[Self::Server, Self::Accounts, Self::Passwords, Self::Tokens, Self::Sessions, Self::Limits];
+    pub(super) const ALL: &[Self] = &[
+        Self::Server,
+        Self::Accounts,
+        Self::Passwords,
+        Self::Tokens,
+        Self::Sessions,
+        Self::Limits,
+        Self::Lockout,
+    ];
 
     /// The name for people.
     pub const fn title(self) -> &'static str {
@@ -31,6 +40,7 @@ impl Section {
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
             Self::Limits => "Limits of requests",
+            Self::Lockout => "Locks after failed sign-ins",
         }
     }
 }

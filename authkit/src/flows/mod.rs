@@ -1,12 +1,15 @@
 //! Flows: one story a file, one transaction. Features meet only here.
 
 pub(crate) mod account;
+pub(crate) mod attempt;
 pub(crate) mod authenticate;
+pub(crate) mod device;
 pub(crate) mod doors;
 pub(crate) mod gate;
 pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod operator;
 pub(crate) mod password;
 pub(crate) mod refresh;
 pub(crate) mod signup;
@@ -29,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::events::Action;
 use crate::ids::{SessionId, UserId};
 use crate::limits::Limiter;
+use crate::lockout::Lockouts;
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
@@ -61,6 +65,7 @@ pub(crate) struct Ctx {
     pub(crate) limiter: Limiter,
     pub(crate) owners: Owners,
     pub(crate) hasher: PasswordHasher,
+    pub(crate) lockouts: Lockouts,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,

@@ -53,6 +53,9 @@ const GOOD: &[Good] = &[
         "[\"https://a.example\", \"https://b.example\"]",
         |s| s.config.server.cors_origins == ["https://a.example", "https://b.example"],
     ),
+    ("TRUSTED_PROXIES", "10.0.0.0/8, ::1", "[\"10.0.0.0/8\", \"::1\"]", |s| {
+        s.config.server.trusted_proxies.to_string() == "10.0.0.0/8,::1/128"
+    }),
     ("LOG_LEVEL", "debug", "\"debug\"", |s| s.config.server.log_level == "debug"),
     ("EMAIL_VERIFICATION", "off", "\"off\"", |s| s.config.email_verification() == EmailVerification::Off),
     ("DEFAULT_ROLES", "user,STUDENT", "\"user,STUDENT\"", |s| {
@@ -108,6 +111,13 @@ const GOOD: &[Good] = &[
     ),
     ("REDIS_ENABLED", "false", "false", |s| s.config.limits.redis.enabled == Some(false)),
     ("REDIS_REQUIRED", "true", "true", |s| s.config.redis_required()),
+    ("LOGIN_FAIL_EMAIL_THRESHOLD", "3", "3", |s| s.config.lockout.email_threshold == 3),
+    ("LOGIN_FAIL_IP_THRESHOLD", "9", "9", |s| s.config.lockout.ip_threshold == 9),
+    ("EMAIL_LOCK_TTL", "60", "60", |s| s.config.lockout.email_ttl == Duration::from_mins(1)),
+    ("IP_LOCK_TTL", "60", "60", |s| s.config.lockout.ip_ttl == Duration::from_mins(1)),
+    ("IP_LOCK_ESCALATION", "false", "false", |s| !s.config.lockout.ip_escalation),
+    ("IP_LOCK_MAX_TTL", "3600", "3600", |s| s.config.lockout.ip_max_ttl == Duration::from_hours(1)),
+    ("STUFFING_PAIR_THRESHOLD", "20", "20", |s| s.config.lockout.stuffing_threshold == 20),
 ];
 
 #[test]
@@ -164,6 +174,7 @@ fn the_environment_wins_and_the_file_is_still_judged() {
                 "JWT_ALG" => "\"HS256\"",
                 "SESSION_POLICY" => "\"single\"",
                 rate if rate.starts_with("RL_") => "\"9/3h\"",
+                "TRUSTED_PROXIES" => "\"192.0.2.7\"",
                 _ => "\"other\"",
             },
         };
@@ -188,6 +199,8 @@ fn bad_values_name_setting_source_and_fix() {
         ("BIND_ADDR", "127.0.0.1"),
         ("TOKEN_TRANSPORT", "header"),
         ("CORS_ORIGINS", "https://a.example,,"),
+        ("TRUSTED_PROXIES", "10.0.0.5/8"),
+        ("TRUSTED_PROXIES", "localhost"),
         ("RL_LOGIN_IP_LIMIT", "0/10m"),
         ("RL_SIGNUP_IP_LIMIT", "5 per hour"),
         ("REDIS_ENABLED", "1"),
@@ -396,7 +409,6 @@ fn near_misses_are_warned_about_without_their_values() {
         "JWKS_CACHE_TTL_SECONDS",
         "ORG_SELF_SERVICE",
         "INVITE_EXPIRE_DAYS",
-        "TRUSTED_PROXIES",
         "OAUTH_LINK_TTL",
         "AWS_SESSION_TOKEN",
         "WEBHOOK_SECRET",

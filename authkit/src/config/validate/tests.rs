@@ -2,6 +2,7 @@ use std::num::NonZeroUsize;
 
 use super::super::{
     Argon2Config, EmailVerification, JwtAlgorithm, RedisConfig, RoleDefinition, ServerConfig, TokenTransport,
+    TrustedProxies,
 };
 use super::*;
 use crate::secret::SecretString;
@@ -219,6 +220,25 @@ fn prefixes_and_origins() {
         assert_eq!(errors(&origins(bad), &secrets()), ["CORS_ORIGINS"], "{bad}");
     }
     assert_eq!(warnings(&origins("http://app.example.com")), ["CORS_ORIGINS"]);
+}
+
+#[test]
+fn proxies_of_the_whole_world_are_refused_in_prod_and_warned_about_elsewhere() {
+    let trusting = |env, proxies: &[&str]| {
+        with(|c| {
+            c.env = env;
+            c.server.trusted_proxies = TrustedProxies::new(proxies.iter().map(|p| p.parse().unwrap()));
+        })
+    };
+    for wide in ["0.0.0.0/0", "::/0", "0.0.0.0/1", "2000::/3"] {
+        let list = ["10.0.0.0/8", wide];
+        assert_eq!(errors(&trusting(Environment::Prod, &list), &secrets()), ["TRUSTED_PROXIES"], "{wide}");
+        for env in [Environment::Dev, Environment::Staging] {
+            assert_eq!(warnings(&trusting(env, &list)), ["TRUSTED_PROXIES"], "{wide}");
+        }
+    }
+    let own = trusting(Environment::Prod, &["10.0.0.0/8", "192.0.2.7", "fc00::/7"]);
+    assert!(errors(&own, &secrets()).is_empty() && warnings(&own).is_empty());
 }
 
 #[test]

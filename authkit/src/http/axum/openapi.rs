@@ -8,10 +8,13 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::routes::{login, logout, me, password, refresh, sessions, signup, step_up};
+use super::routes::{admin, login, logout, me, password, refresh, sessions, signup, step_up};
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
-use crate::error::ErrorKind;
+use crate::error::ErrorKind::{
+    self, Conflict, EmailUnverified, InvalidCredentials, Locked, NotFound, RateLimited, RefreshInvalid,
+    StepUpRequired, Unauthenticated, Validation,
+};
 use crate::http::body::{JSON, PROBLEM_JSON};
 use crate::http::cookies;
 use crate::http::status::Code;
@@ -36,7 +39,10 @@ use crate::http::status::Code;
         password::change,
         step_up::step_up,
         sessions::list,
-        sessions::end
+        sessions::end,
+        admin::lockouts,
+        admin::clear_lockout,
+        admin::unlock_user
     ),
     components(schemas(
         signup::SignUpBody,
@@ -49,10 +55,14 @@ use crate::http::status::Code;
         answers::TokenAnswer,
         schemas::User,
         schemas::SessionList,
+        schemas::LockoutList,
         schemas::ErrorBody,
         schemas::Problem
     )),
-    tags((name = "auth", description = "Accounts and sessions.")),
+    tags(
+        (name = "auth", description = "Accounts and sessions."),
+        (name = "admin", description = "What operators do.")
+    ),
     modifiers(&Bodies, &Errors, &Security)
 )]
 struct Document;
@@ -87,18 +97,21 @@ pub fn openapi_for(transport: TokenTransport) -> utoipa::openapi::OpenApi {
 
 /// What may go wrong with each operation, besides what may go wrong with all.
 const ERRORS: &[(&str, &[ErrorKind])] = &[
-    ("signup", &[ErrorKind::Conflict]),
-    ("login", &[ErrorKind::InvalidCredentials, ErrorKind::EmailUnverified]),
-    ("refresh", &[ErrorKind::RefreshInvalid, ErrorKind::Validation]),
-    ("logout", &[ErrorKind::Validation]),
-    ("logout_all", &[ErrorKind::Unauthenticated]),
-    ("me", &[ErrorKind::Unauthenticated]),
-    ("update_me", &[ErrorKind::Unauthenticated]),
-    ("delete_me", &[ErrorKind::Unauthenticated, ErrorKind::StepUpRequired, ErrorKind::Conflict]),
-    ("change_password", &[ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials]),
-    ("step_up", &[ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials]),
-    ("list_sessions", &[ErrorKind::Unauthenticated, ErrorKind::Validation]),
-    ("end_session", &[ErrorKind::Unauthenticated, ErrorKind::NotFound]),
+    ("signup", &[Conflict, RateLimited]),
+    ("login", &[InvalidCredentials, EmailUnverified, RateLimited, Locked]),
+    ("refresh", &[RefreshInvalid, Validation, RateLimited]),
+    ("logout", &[Validation, RateLimited]),
+    ("logout_all", &[Unauthenticated, RateLimited]),
+    ("me", &[Unauthenticated]),
+    ("update_me", &[Unauthenticated, RateLimited]),
+    ("delete_me", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("change_password", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
+    ("step_up", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
+    ("list_sessions", &[Unauthenticated, Validation]),
+    ("end_session", &[Unauthenticated, NotFound]),
+    ("list_lockouts", &[Unauthenticated, Validation]),
+    ("clear_lockout", &[Unauthenticated, NotFound]),
+    ("unlock_user", &[Unauthenticated, NotFound]),
 ];
 
 struct Errors;
