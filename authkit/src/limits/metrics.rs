@@ -10,7 +10,7 @@ pub(super) fn decided(policy: &Policy, allowed: bool) {
 }
 
 /// Asked while Redis did not answer.
-#[cfg(all(feature = "metrics", feature = "redis"))]
+#[cfg(feature = "metrics")]
 pub(super) fn degraded(policy: &Policy) {
     metrics::counter!("authkit_limits_degraded_total", "limit" => policy.name.clone()).increment(1);
 }
@@ -18,5 +18,5 @@ pub(super) fn degraded(policy: &Policy) {
 #[cfg(not(feature = "metrics"))]
 pub(super) fn decided(_policy: &Policy, _allowed: bool) {}
 
-#[cfg(all(not(feature = "metrics"), feature = "redis"))]
+#[cfg(not(feature = "metrics"))]
 pub(super) fn degraded(_policy: &Policy) {}

@@ -139,16 +139,16 @@ impl RedisLimiter {
         if answers.len() != calls.len() {
             return Err("another number of answers than of questions".into());
         }
-        answers.into_iter().map(|answer| number(answer.map_err(failure)?)).collect()
+        answers.into_iter().map(|answer| number(&answer.map_err(failure)?)).collect()
     }
 }
 
-fn number(answer: Value) -> std::result::Result<i64, Failure> {
+fn number(answer: &Value) -> std::result::Result<i64, Failure> {
     match answer {
-        Value::Int(number) => Ok(number),
+        Value::Int(number) => Ok(*number),
         #[cfg(any(test, feature = "testing"))]
         Value::BulkString(text) => {
-            let number = String::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
             number.ok_or_else(|| "a text that is no number".into())
         }
         #[cfg(any(test, feature = "testing"))]
