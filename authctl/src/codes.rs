@@ -87,6 +87,8 @@ codes! {
         "nothing was changed", "set REDIS_URL here and for the servers; their /metrics tell how often each limit refused";
     LimitsApart = "E-LIMIT-2", Refused, "Without Redis each server keeps its limits in its own memory, where authctl cannot reach.",
         "nothing was changed", "wait until they are full again, or restart the servers; authctl user unlock ends locks, which are another thing";
+    LimiterDown = "E-LIMIT-3", Unavailable, "Redis, where the limits are kept, does not answer. Servers go on with half of each limit in memory, or refuse with 503 where REDIS_REQUIRED is set.",
+        "no limit was filled again", "start Redis, or mend REDIS_URL, and run it again";
     KeyForeign = "E-KEY-1", Config, "The keys in the store are sealed under another TOKEN_PEPPER.",
         "nothing was read or changed", "give the TOKEN_PEPPER that the store was made with; older ones may follow the newest, separated by commas";
     KeyStatic = "E-KEY-2", Refused, "With HS256 access tokens are signed with JWT_SECRET, which is not kept in the store.",

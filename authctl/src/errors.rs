@@ -139,6 +139,7 @@ fn code_of(error: &authkit::Error, text: &str, subject: Subject) -> Code {
         (ErrorKind::Conflict, _) => Code::UserState,
         (ErrorKind::Validation, _) => Code::Input,
         (ErrorKind::InvalidRequest, _) => Code::Unreadable,
+        (ErrorKind::Unavailable, Subject::Limits) if text.contains("Redis") => Code::LimiterDown,
         (ErrorKind::Unavailable, _) if text.contains("database is locked") => Code::StoreLocked,
         (ErrorKind::Unavailable, _) => Code::StoreDown,
         (ErrorKind::Config, _) => Code::Config,

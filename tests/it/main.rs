@@ -36,6 +36,7 @@ mod infrastructure;
 mod kill9;
 mod limits;
 mod limits_http;
+mod limits_operators;
 mod limits_redis;
 mod lockout;
 mod lockout_devices;
