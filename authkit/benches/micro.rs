@@ -179,7 +179,39 @@ async fn logins() {
         test.kit.login(credentials, &RequestMeta::new()).await.unwrap();
     };
     let (figure, ceiling) = in_turn(10, login, hash).await;
-    print("login, one at a time", figure, ceiling, "bare Argon2id, buffer kept");
+    print("login with its lock, in memory", figure, ceiling, "bare Argon2id, buffer kept");
+
+    // On disk every reservation and every settlement is a commit of its own.
+    let folder = std::env::temp_dir().join(format!("authkit-micro-{}-login", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut config = testing::config();
+    config.passwords.argon2 = Argon2Config::default();
+    let db = Db::connect(&format!("sqlite://{}/store.db", folder.display())).await.unwrap();
+    let test = TestKit::open(db, config).await.unwrap();
+    test.sign_up("ada@example.com").await.unwrap();
+    let device = test.sign_in("ada@example.com").await.unwrap().device_token.unwrap();
+    let login = || async {
+        let credentials = Credentials::new("ada@example.com", PASSWORD);
+        test.kit.login(credentials, &RequestMeta::new()).await.unwrap();
+    };
+    let (figure, ceiling) = in_turn(10, login, hash).await;
+    print("login with its lock, SQLite", figure, ceiling, "bare Argon2id, buffer kept");
+    let known = || async {
+        let credentials = Credentials::new("ada@example.com", PASSWORD).with_device_token(device.clone());
+        test.kit.login(credentials, &RequestMeta::new()).await.unwrap();
+    };
+    let (figure, ceiling) = in_turn(10, known, hash).await;
+    print("login by a known device, SQLite", figure, ceiling, "bare Argon2id, buffer kept");
+    let guess = || async {
+        let credentials = Credentials::new("nobody@example.com", PASSWORD);
+        test.kit.login(credentials, &RequestMeta::new()).await.unwrap_err();
+    };
+    for _ in 0..8 {
+        guess().await;
+    }
+    let (figure, ceiling) = in_turn(10, guess, hash).await;
+    print("refusal while locked, SQLite", figure, ceiling, "bare Argon2id: what it must cost far less than");
+    drop(std::fs::remove_dir_all(&folder));
 }
 
 async fn refreshes() {

@@ -3,6 +3,9 @@
 #[doc = include_str!("../docs/sessions.md")]
 pub mod sessions {}
 
+#[doc = include_str!("../docs/lockout.md")]
+pub mod lockout {}
+
 #[doc = include_str!("../docs/storage.md")]
 pub mod storage {}
 

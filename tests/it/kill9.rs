@@ -11,7 +11,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::app::{
-    PASSWORD, Tokens, assert_sound, count, credentials, launch, me, person, refresh, sign_in_with, sign_up,
+    PASSWORD, PATIENT, Tokens, assert_sound, count, credentials, launch, me, person, refresh, sign_in_with,
+    sign_up,
 };
 
 /// Kills on each engine; each hits all three flows.
@@ -61,7 +62,8 @@ struct Left {
 on_both! {
     async fn s_180_killed_between_any_two_steps(store: Store) {
         // Longer than a restart on a slow machine.
-        let grace = [("REFRESH_REUSE_GRACE_SECONDS", "300")];
+        let [email, ip, network] = PATIENT;
+        let grace = [("REFRESH_REUSE_GRACE_SECONDS", "300"), email, ip, network];
         let mut server = launch(&store, &grace).start().await;
         let client = server.client();
         let mut left = Left::default();

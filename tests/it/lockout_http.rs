@@ -71,7 +71,7 @@ on_both! {
         let cookies = answer.set_cookies();
         let of = |name: &str| cookies.iter().find(|(n, ..)| n == name).unwrap_or_else(|| panic!("{cookies:?}")).clone();
         let (_, device, attributes) = of("__Host-authkit_device");
-        for wanted in ["Path=/", "Max-Age=34560000", "Secure", "HttpOnly", "SameSite=Strict"] {
+        for wanted in ["path=/", "max-age=34560000", "secure", "httponly", "samesite=strict"] {
             assert!(attributes.iter().any(|a| a == wanted), "{wanted}: {attributes:?}");
         }
         assert!(device.starts_with("akd_"));

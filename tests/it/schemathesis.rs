@@ -7,7 +7,7 @@ use std::time::Instant;
 use authkit_tests::process::authctl_with;
 use authkit_tests::{Backend, Store};
 
-use crate::app::{PASSWORD, serve, settings};
+use crate::app::{PASSWORD, PATIENT, serve, settings};
 
 /// Pinned, so that a new release cannot turn a green run red.
 const PACKAGE: &str = "schemathesis==4.32.5";
@@ -60,17 +60,11 @@ include-operation-id = "list_lockouts"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
 "#;
 
-/// Guesses by the thousand come from here.
-const PATIENT: [(&str, &str); 3] = [
-    ("SESSION_MAX_PER_USER", "1000"),
-    ("LOGIN_FAIL_IP_THRESHOLD", "100000"),
-    ("STUFFING_PAIR_THRESHOLD", "1000"),
-];
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s_202_no_request_breaks_the_description() {
     let store = Store::new(Backend::Sqlite).await;
-    let server = serve(&store, &PATIENT).await;
+    let [email, ip, network] = PATIENT;
+    let server = serve(&store, &[("SESSION_MAX_PER_USER", "1000"), email, ip, network]).await;
     let root = [
         "user",
         "create",

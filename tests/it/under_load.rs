@@ -8,7 +8,8 @@ use authkit_tests::raw::Connection;
 use authkit_tests::{Backend, ServerProcess, Store, on_both};
 
 use crate::app::{
-    PASSWORD, Tokens, credentials, launch, newcomer, person, refresh, refresh_body, serve, sign_in, within,
+    PASSWORD, PATIENT, Tokens, credentials, launch, newcomer, person, refresh, refresh_body, serve, sign_in,
+    within,
 };
 
 on_both! {
@@ -173,7 +174,7 @@ async fn s_186_overload_is_shed_and_health_answers() {
     let real = ["ARGON2_MEMORY_KIB", "ARGON2_ITERATIONS", "ARGON2_PARALLELISM"];
     let launch =
         real.iter().fold(launch(&store, &[("ARGON2_MAX_CONCURRENT", "2")]), |l, name| l.without(name));
-    let server = launch.start().await;
+    let server = PATIENT.iter().fold(launch, |l, (name, value)| l.env(name, value)).start().await;
     let client = server.client();
     newcomer(&client, "storm@example.com").await;
     let before = peak_kib(&server);

@@ -5,22 +5,26 @@
 //! than may fail. It is made when a slot is at hand, so that overload leaves nothing behind. From then on everything
 //! runs in a task of its own that shutdown waits for ([`Ctx::detached`]): a client that hangs up cancels no count.
 
+mod forget;
+mod rows;
+
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::Instrument as _;
 
 use crate::audit::Entry;
 use crate::crypto::keys::KeyPurpose;
 use crate::db::{Conn, Job, Tx};
-use crate::devices::{self, Presented};
-use crate::error::{Error, ErrorKind, Result};
-use crate::flows::{Ctx, Ruling};
-use crate::ids::{LockoutId, UserId};
-use crate::lockout::{KeyPair, LockKind, Moment, Row, RowKeys, store};
+use crate::devices::Presented;
+use crate::error::{Error, Result};
+use crate::flows::Ctx;
+use crate::ids::UserId;
+use crate::lockout::{KeyPair, LockKind, RowKeys, store};
 use crate::meta::RequestMeta;
 use crate::users::Email;
+
+use self::rows::{crowded, locked};
 
 /// So often a row is looked at again that others change at the same time.
 const TRIES: usize = 16;
@@ -97,16 +101,6 @@ impl Reservation {
     }
 }
 
-/// What rows say at one moment.
-struct View {
-    /// Until when nothing is judged.
-    locked_until: Option<i64>,
-    /// The row that counts, if it is there, and what looking at it changed.
-    own: Option<(Row, bool)>,
-    /// Rows to be written back although something is locked, and whether they lock newly.
-    mends: Vec<(Row, bool)>,
-}
-
 impl Ctx {
     /// Names of rows under the present lookup key.
     pub(crate) fn row_keys(&self) -> Result<RowKeys> {
@@ -144,7 +138,7 @@ impl Ctx {
     /// takes the place of the e-mail.
     ///
     /// # Errors
-    /// [`ErrorKind::Locked`]
+    /// [`Locked`](crate::ErrorKind::Locked)
     pub(crate) async fn unless_locked<T, F>(
         self: &Arc<Self>,
         target: Target,
@@ -181,7 +175,7 @@ impl Ctx {
     /// Takes one of the attempts that may still fail.
     ///
     /// # Errors
-    /// [`ErrorKind::Locked`]; [`ErrorKind::RateLimited`] when so many are being judged now that no more may fail.
+    /// [`Locked`](crate::ErrorKind::Locked); [`RateLimited`](crate::ErrorKind::RateLimited) when so many are being judged now that no more may fail.
     pub(crate) async fn reserve(self: &Arc<Self>, target: Target, meta: &RequestMeta) -> Result<Reservation> {
         let mut look_first = target.due;
         let target = Arc::new(target);
@@ -263,7 +257,7 @@ impl Ctx {
     /// A full sign-in: the row's failures are forgotten, in the transaction that begins the session.
     ///
     /// # Errors
-    /// [`ErrorKind::RateLimited`] when it took so long that the reservation has become a failure: the session is
+    /// [`RateLimited`](crate::ErrorKind::RateLimited) when it took so long that the reservation has become a failure: the session is
     /// undone with the transaction.
     pub(crate) async fn succeed_in(&self, tx: &mut Tx<'_>, reservation: &Reservation) -> Result<()> {
         let now = self.lockouts.moment().micros();
@@ -305,270 +299,7 @@ impl Ctx {
             error_of(text).with_source(error)
         })?
     }
-
-    /// Forgets failures and locks of an account: of its e-mail, its devices and its second factor. `true` when there
-    /// was something to forget; each lock is audited. The account's row is held.
-    pub(crate) async fn forget_failures_of(
-        &self,
-        tx: &mut Tx<'_>,
-        user: UserId,
-        email: &str,
-        meta: &RequestMeta,
-    ) -> Result<bool> {
-        let mut rows = store::of_user(tx.conn(), user).await?;
-        if let Ok(email) = Email::parse(email, "/email") {
-            // Counted before the account was there: its row does not name it.
-            let key = self.row_keys()?.email(email.key());
-            let named = store::by_keys(tx.conn(), [&key.current, &key.former, "", "", "", ""]).await?;
-            rows.extend(named.into_iter().filter(|row| row.user != Some(user)));
-        }
-        let mut some = false;
-        for row in rows {
-            let row = Row { user: Some(user), ..row };
-            some |= self.forget_in(tx, row, meta).await?.1;
-        }
-        Ok(some)
-    }
-
-    /// For the purge of an account: its rows go, locked or not.
-    pub(crate) async fn forget_attempts_of(&self, tx: &mut Tx<'_>, user: UserId, email: &str) -> Result<()> {
-        let key = match Email::parse(email, "/email") {
-            Ok(email) => self.row_keys()?.email(email.key()),
-            Err(_) => KeyPair::default(),
-        };
-        store::delete_of_user(tx.conn(), user, [&key.current, &key.former]).await.map(|_| ())
-    }
-
-    /// Forgets failures and lock of one row. Audited when there was something to forget.
-    pub(crate) async fn forget_in(
-        &self,
-        tx: &mut Tx<'_>,
-        mut row: Row,
-        meta: &RequestMeta,
-    ) -> Result<(Row, bool)> {
-        for _ in 0..TRIES {
-            let moment = self.lockouts.moment();
-            row.look(&moment, &self.lockouts.rules(row.kind));
-            if !row.forget() {
-                return Ok((row, false));
-            }
-            row.touched_at = moment.micros();
-            if store::replace(tx.conn(), &row).await? {
-                let mut entry = unlocked(&row);
-                entry.user = row.user;
-                self.audit.record(tx, meta, entry).await?;
-                return Ok((row, true));
-            }
-            match store::by_id(tx.conn(), row.id).await? {
-                Some(fresh) => row = Row { user: row.user.or(fresh.user), ..fresh },
-                None => return Ok((row, false)),
-            }
-        }
-        Err(Error::unavailable("a counter of failures changed all the time"))
-    }
 }
 
-impl Ctx {
-    /// A device that is not this account's, or not any more, counts as absent.
-    async fn admit_device(&self, conn: &mut Conn<'_>, target: &mut Target) -> Result<()> {
-        let Some(device) = target.device.take() else { return Ok(()) };
-        let owner = devices::store::owner(conn, &device, target.email.key()).await?;
-        if let Some(owner) = owner {
-            target.kind = LockKind::Device;
-            target.key = self.row_keys()?.device(device.id);
-            target.user = Some(owner);
-            target.device = Some(device);
-        }
-        Ok(())
-    }
-
-    async fn view(&self, conn: &mut Conn<'_>, target: &Target, moment: &Moment) -> Result<View> {
-        let mut view = View { locked_until: None, own: None, mends: Vec::new() };
-        for mut row in store::by_keys(conn, target.keys()).await? {
-            let change = row.look(moment, &self.lockouts.rules(row.kind));
-            row.touched_at = moment.micros();
-            view.locked_until = view.locked_until.max(row.locked_until);
-            if row.locked_until.is_some() && (change.guessed || change.locked) {
-                view.mends.push((row.clone(), change.locked));
-            }
-            if row.key == target.key.current {
-                view.own = Some((row, change.changed));
-            }
-        }
-        Ok(view)
-    }
-
-    async fn try_reserve(self: &Arc<Self>, target: &Arc<Target>) -> Result<Option<store::Reserved>> {
-        let id = LockoutId::generate(self.now(), &*self.random)?;
-        let (ctx, target) = (Arc::clone(self), Arc::clone(target));
-        self.db
-            .write_statement(move |tx| {
-                let (ctx, target) = (Arc::clone(&ctx), Arc::clone(&target));
-                Box::pin(async move {
-                    let (rules, moment) = (ctx.lockouts.rules(target.kind), ctx.lockouts.moment());
-                    let ask = store::Ask {
-                        key: &target.key.current,
-                        id,
-                        kind: target.kind,
-                        user: target.user,
-                        now: moment.micros(),
-                        threshold: rules.threshold,
-                        window_from: (moment.timestamp() - rules.ttl).as_micros(),
-                        others: target.others(),
-                    };
-                    store::reserve(tx.conn(), &ask).await
-                })
-            })
-            .await
-    }
-
-    /// Looks why there was no place, and takes one if time has made one. `None`: try again.
-    async fn look_and_reserve(
-        &self,
-        tx: &mut Tx<'_>,
-        target: &Target,
-        meta: &RequestMeta,
-    ) -> Result<Ruling<Option<i64>>> {
-        let moment = self.lockouts.moment();
-        let view = self.view(tx.conn(), target, &moment).await?;
-        for (row, locks) in view.mends {
-            self.write_back(tx, row, locks, target, meta).await?;
-        }
-        if let Some(until) = view.locked_until {
-            return Ok(Err(locked(until, &moment)));
-        }
-        let Some((mut row, changed)) = view.own else { return Ok(Ok(None)) };
-        let room = row.has_room(&self.lockouts.rules(row.kind));
-        if !changed {
-            return Ok(if room { Ok(None) } else { Err(crowded()) });
-        }
-        if room {
-            row.reserve(moment.micros());
-        }
-        row.user = row.user.or(target.user);
-        let round = row.round;
-        let written = store::replace(tx.conn(), &row).await?;
-        Ok(match (written, room) {
-            (false, _) => Ok(None),
-            (true, true) => Ok(Some(round)),
-            (true, false) => Err(crowded()),
-        })
-    }
-
-    async fn mend(
-        self: &Arc<Self>,
-        mends: Vec<(Row, bool)>,
-        target: &Target,
-        meta: &RequestMeta,
-    ) -> Result<()> {
-        let job = Arc::new((Arc::clone(self), mends, target.clone(), meta.clone()));
-        self.db
-            .write(move |tx| {
-                let job = Arc::clone(&job);
-                Box::pin(async move {
-                    let (ctx, mends, target, meta) = &*job;
-                    for (row, locks) in mends {
-                        ctx.write_back(tx, row.clone(), *locks, target, meta).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await
-    }
-
-    /// Another that was first has told of the lock, too.
-    async fn write_back(
-        &self,
-        tx: &mut Tx<'_>,
-        row: Row,
-        locks: bool,
-        target: &Target,
-        meta: &RequestMeta,
-    ) -> Result<()> {
-        if store::replace(tx.conn(), &row).await? && locks {
-            self.tell_lock(tx, &row, target, meta).await?;
-        }
-        Ok(())
-    }
-
-    async fn settle_failure(
-        &self,
-        tx: &mut Tx<'_>,
-        reservation: &Reservation,
-        meta: &RequestMeta,
-    ) -> Result<()> {
-        let target = &*reservation.target;
-        let (moment, rules) = (self.lockouts.moment(), self.lockouts.rules(target.kind));
-        let (now, until) = (moment.micros(), (moment.timestamp() + rules.ttl).as_micros());
-        let key = &target.key.current;
-        let settled =
-            store::settle_failure(tx.conn(), key, reservation.round, now, rules.threshold, until).await?;
-        if let Some(row) = settled
-            && row.failures == rules.threshold
-            && row.locked_until == Some(until)
-        {
-            self.tell_lock(tx, &row, target, meta).await?;
-        }
-        // One order for all: e-mail, address, network.
-        for (kind, key) in [(LockKind::Ip, &target.ip), (LockKind::Network, &target.network)] {
-            let (id, rules) = (LockoutId::generate(self.now(), &*self.random)?, self.lockouts.rules(kind));
-            let mut row = store::take(tx.conn(), &key.current, id, kind, now).await?;
-            let found = row.look(&moment, &rules).locked;
-            let locks = match kind {
-                LockKind::Network => row.fail_tag(target.tag, &moment, &rules),
-                _ => row.fail(&moment, &rules),
-            };
-            row.touched_at = now;
-            self.write_back(tx, row, locks || found, target, meta).await?;
-        }
-        Ok(())
-    }
-
-    /// Once a lock, in the transaction that makes it.
-    async fn tell_lock(&self, tx: &mut Tx<'_>, row: &Row, target: &Target, meta: &RequestMeta) -> Result<()> {
-        let mut entry = locked_entry(row);
-        let about_person = !matches!(row.kind, LockKind::Ip | LockKind::Network);
-        if about_person {
-            entry.user = row.user;
-            if row.user.is_none() {
-                entry = entry.detail("email_hash", self.email_fingerprint(&target.email)?);
-            }
-        }
-        self.audit.record(tx, meta, entry.clone().by_system()).await?;
-        if row.kind == LockKind::Network || (row.kind == LockKind::Ip && row.lock_count > 1) {
-            entry.action = crate::events::Action::LockoutEscalate;
-            self.audit.record(tx, meta, entry.by_system()).await?;
-        }
-        Ok(())
-    }
-}
-
-fn locked(until: i64, now: &Moment) -> Error {
-    let left = u64::try_from(until.saturating_sub(now.micros())).unwrap_or(0).max(1);
-    Error::from(ErrorKind::Locked).with_retry_after(Duration::from_micros(left))
-}
-
-/// Refused only because of those that are being judged.
-fn crowded() -> Error {
-    Error::new(ErrorKind::RateLimited, "as many attempts are being judged as may fail")
-        .with_retry_after(Duration::from_secs(1))
-}
-
-fn locked_entry(row: &Row) -> Entry {
-    let seen = row.describe();
-    let entry = Entry::system(crate::events::Action::LockoutLock)
-        .detail("kind", row.kind.name())
-        .detail("lockout", row.id.to_string())
-        .detail("failures", seen.failures)
-        .detail("lock_count", seen.lock_count);
-    match seen.locked_until {
-        Some(until) => entry.detail("locked_until", until.to_string()),
-        None => entry,
-    }
-}
-
-fn unlocked(row: &Row) -> Entry {
-    Entry::system(crate::events::Action::LockoutUnlock)
-        .detail("kind", row.kind.name())
-        .detail("lockout", row.id.to_string())
-}
+#[cfg(test)]
+mod tests;

@@ -73,24 +73,25 @@ impl Ctx {
         let admission = self.hasher.admit().await?;
         let attempt = Attempt { email, password, row, meta: meta.clone() };
         let ctx = Arc::clone(self);
-        self.detached(async move { ctx.judge_login(attempt, target, admission).await }).await
+        // Held until it is settled: so no more reservations are open at a time than are admitted, and parallel sign-ins
+        // to one account do not fill its budget.
+        self.detached(async move { ctx.judge_login(attempt, target, &admission).await }).await
     }
 
     async fn judge_login(
         self: &Arc<Self>,
         attempt: Attempt,
         target: Target,
-        admission: Admission,
+        admission: &Admission,
     ) -> Result<Login> {
         let Attempt { email, password, row, meta } = attempt;
         let owner = row.as_ref().map(|row| UserId::from_uuid(row.id));
         let reservation = self.reserve(target.of(owner), &meta).await?;
         // Unknown accounts and accounts without a password cost the same hash (R5). No connection is held.
         let stored = row.as_ref().and_then(|row| row.hash.clone());
-        let out = self.hasher.verify_admitted(&admission, &password, stored).await;
+        let out = self.hasher.verify_admitted(admission, &password, stored).await;
         let verification = self.unsettled(&reservation, out, &meta).await?;
         let (Some(row), Verification::Match { needs_rehash }) = (row.as_ref(), verification) else {
-            drop(admission);
             let entry = match &row {
                 Some(row) => failure(Some(row), "wrong_password"),
                 None => failure(None, "unknown").detail("email_hash", self.email_fingerprint(&email)?),
@@ -114,12 +115,11 @@ impl Ctx {
             }
         }
         let upgraded = if needs_rehash {
-            let out = self.hasher.hash_admitted(&admission, &password).await;
+            let out = self.hasher.hash_admitted(admission, &password).await;
             Some(self.unsettled(&reservation, out, &meta).await?)
         } else {
             None
         };
-        drop(admission);
         self.complete_login(row, upgraded, &email, &reservation, &meta).await.map(Login::Complete)
     }
 

@@ -60,7 +60,6 @@ impl Ctx {
             let proved = ctx.prove_own(&admission, target, &password, stored, of, &meta).await?;
             let hash = ctx.hasher.hash_admitted(&admission, &new).await;
             let hash = ctx.unsettled(&proved, hash, &meta).await?;
-            drop(admission);
             let out = ctx.put_password(user, epoch, session.id, hash, &proved, &meta).await;
             ctx.unsettled(&proved, out, &meta).await
         })

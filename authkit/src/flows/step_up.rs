@@ -41,7 +41,6 @@ impl Ctx {
         self.detached(async move {
             let (password, of) = (normalise(&password), (Action::StepUp, session.id));
             let proved = ctx.prove_own(&admission, target, &password, stored, of, &meta).await?;
-            drop(admission);
             ctx.complete_step_up(session, epoch, &proved, &meta).await
         })
         .await

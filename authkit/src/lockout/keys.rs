@@ -87,21 +87,21 @@ mod tests {
         RowKeys::new(([1; 32], KeyId::from_bytes([1; 8])), None)
     }
 
-    fn ip(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[test]
     fn addresses_are_counted_by_64_bits_and_networks_by_48_or_24() {
         let keys = keys();
-        assert_eq!(keys.ip(ip("2001:db8:1:2::1")), keys.ip(ip("2001:db8:1:2:ffff::9")));
-        assert_ne!(keys.ip(ip("2001:db8:1:2::1")), keys.ip(ip("2001:db8:1:3::1")));
-        assert_eq!(keys.network(ip("2001:db8:1:2::1")), keys.network(ip("2001:db8:1:3::1")));
-        assert_ne!(keys.network(ip("2001:db8:1:2::1")), keys.network(ip("2001:db8:2:2::1")));
-        assert_ne!(keys.ip(ip("192.0.2.1")), keys.ip(ip("192.0.2.2")));
-        assert_eq!(keys.ip(ip("192.0.2.1")), keys.ip(ip("::ffff:192.0.2.1")));
-        assert_eq!(keys.network(ip("192.0.2.1")), keys.network(ip("192.0.2.255")));
-        assert_ne!(keys.network(ip("192.0.2.1")), keys.network(ip("192.0.3.1")));
+        assert_eq!(keys.ip(Some(ip("2001:db8:1:2::1"))), keys.ip(Some(ip("2001:db8:1:2:ffff::9"))));
+        assert_ne!(keys.ip(Some(ip("2001:db8:1:2::1"))), keys.ip(Some(ip("2001:db8:1:3::1"))));
+        assert_eq!(keys.network(Some(ip("2001:db8:1:2::1"))), keys.network(Some(ip("2001:db8:1:3::1"))));
+        assert_ne!(keys.network(Some(ip("2001:db8:1:2::1"))), keys.network(Some(ip("2001:db8:2:2::1"))));
+        assert_ne!(keys.ip(Some(ip("192.0.2.1"))), keys.ip(Some(ip("192.0.2.2"))));
+        assert_eq!(keys.ip(Some(ip("192.0.2.1"))), keys.ip(Some(ip("::ffff:192.0.2.1"))));
+        assert_eq!(keys.network(Some(ip("192.0.2.1"))), keys.network(Some(ip("192.0.2.255"))));
+        assert_ne!(keys.network(Some(ip("192.0.2.1"))), keys.network(Some(ip("192.0.3.1"))));
         assert_eq!(keys.ip(None), keys.ip(None));
     }
 
@@ -126,6 +126,9 @@ mod tests {
         let device = DeviceId::from_uuid(uuid::Uuid::nil());
         assert_ne!(keys.second_factor(user), keys.device(device));
         assert_ne!(keys.tag(None, "a@example.com"), keys.tag(None, "b@example.com"));
-        assert_eq!(keys.tag(ip("192.0.2.1"), "a@example.com"), keys.tag(ip("192.0.2.9"), "a@example.com"));
+        assert_eq!(
+            keys.tag(Some(ip("192.0.2.1")), "a@example.com"),
+            keys.tag(Some(ip("192.0.2.9")), "a@example.com")
+        );
     }
 }

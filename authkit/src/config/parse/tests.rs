@@ -402,7 +402,7 @@ fn near_misses_are_warned_about_without_their_values() {
         "MFA_TOTP_DIGITS",
         "MFA_ENCRYPTION_KEY",
         "MFA_TOKEN_EXPIRE_MINUTES",
-        "EMAIL_LOCK_TTL",
+        "WEBHOOK_URL",
         "EMAIL_VERIFY_EXPIRE_HOURS",
         "PASSWORD_RESET_EXPIRE_MINUTES",
         "WEBAUTHN_ORIGINS",
