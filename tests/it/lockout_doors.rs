@@ -27,7 +27,7 @@ on_both! {
         let auth = without_device(&t, &store).await;
         for n in 0..8 {
             let out = match n % 3 {
-                0 => t.kit.change_password(&auth, PasswordChange::new(WRONG, NEW), &meta()).await.map(|_| ()),
+                0 => t.kit.change_password(&auth, PasswordChange::new(WRONG, NEW), &meta()).await,
                 1 => t.kit.step_up(&auth, StepUp::Password(secret(WRONG)), &meta()).await.map(|_| ()),
                 _ => guess(&t, ANN, WRONG, &meta()).await,
             };
