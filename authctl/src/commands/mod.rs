@@ -28,7 +28,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Doctor => doctor::run(app).await,
         Command::Migrate(command) => migrate::run(app, &command).await,
         Command::Seed(args) => seed::run(app, args).await,
-        Command::User(command) => user::run(app, command).await,
+        Command::User(command) => Box::pin(user::run(app, command)).await,
         Command::Role(command) => role::run(app, command).await,
         Command::Session(command) => session::run(app, command).await,
         Command::Lockout(command) => lockout::run(app, command).await,

@@ -32,7 +32,7 @@ async fn lock(kit: &AuthKit, email: &str) {
 
 async fn listed(bench: &Bench, filters: &[&str]) -> Vec<Value> {
     let ran = bench.run(&[&["lockout", "list", "-o", "json"], filters].concat()).await.is(Exit::Done);
-    ran.json()["items"].as_array().unwrap().clone()
+    ran.json().pointer("/items").and_then(Value::as_array).unwrap().clone()
 }
 
 #[tokio::test]
