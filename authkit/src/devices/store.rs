@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{MAX_PER_USER, NewDevice, Presented};
+use super::{NewDevice, Presented};
 use crate::db::{Conn, on_db};
 use crate::error::Result;
 use crate::ids::{DeviceId, UserId};
@@ -66,7 +66,7 @@ pub(crate) async fn insert(
     let () = on_db!(conn, |c| sqlx::query(FORGET_BEYOND)
         .bind(user.as_uuid())
         .bind(device.id.as_uuid())
-        .bind(MAX_PER_USER - 1)
+        .bind(super::MAX_PER_USER - 1)
         .execute(c)
         .await
         .map(|_| ()))?;

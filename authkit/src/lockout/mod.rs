@@ -1,6 +1,6 @@
 //! Failed attempts and locks (contract 4.3): on e-mails, addresses, networks, devices and second factors.
 //!
-//! [`Row`] holds the rules, `store` the statements, [`LockClock`] the time. Who counts on what is decided by the
+//! A row holds the rules, `store` the statements, a clock of its own the time. Who counts on what is decided by the
 //! flows, which meet here by keys: a row is found by a keyed hash, so that the store tells nobody's e-mail or address,
 //! and an unknown e-mail is counted exactly like a known one.
 
