@@ -68,3 +68,7 @@ id! {
     /// Identifies an audit event.
     EventId
 }
+id! {
+    /// Identifies a mailed link. Opens nothing: the link's secret does.
+    LinkId
+}

@@ -1,5 +1,7 @@
 //! The kit: what an application holds.
 
+mod links;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -80,6 +80,7 @@ mod flows;
 pub mod http;
 pub mod ids;
 mod kit;
+mod links;
 pub mod manual;
 pub mod meta;
 mod passwords;
@@ -103,8 +104,9 @@ pub use flows::{
     AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, Login, PasswordChange, Permission,
     ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{EventId, SessionId, UserId};
+pub use ids::{EventId, LinkId, SessionId, UserId};
 pub use kit::{AuthKit, Check, Jwks, Readiness, Roles, Sessions, Stats, Users};
+pub use links::{LinkProof, LinkPurpose};
 pub use meta::RequestMeta;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]

@@ -12,11 +12,13 @@ use crate::events::Action;
 use crate::flows::signup::taken;
 use crate::flows::{Ctx, Ruling};
 use crate::ids::UserId;
+use crate::links::{EndReason as LinkEnd, LinkPurpose, store as links};
 use crate::meta::RequestMeta;
 use crate::passwords::store as passwords;
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::sessions::revocations::Revocation;
 use crate::sessions::{EndReason, store as sessions};
+use crate::time::Timestamp;
 use crate::users::{
     Email, NewRecord, Record, User, UserStatus, check_name, check_profile, empty_profile, store as users,
 };
@@ -39,6 +41,8 @@ pub struct NewUser {
     pub email_verified: bool,
     /// A JSON object of at most 16 KiB.
     pub profile: Option<Value>,
+    /// Mails a link that sets a password: for accounts that are made without one.
+    pub mail_reset: bool,
     /// Skips the password policy. Only for the documented demo accounts, refused outside of development.
     pub demo: bool,
 }
@@ -67,6 +71,13 @@ impl NewUser {
     #[must_use]
     pub fn with_roles<R: Into<String>>(mut self, roles: impl IntoIterator<Item = R>) -> Self {
         self.roles = Some(roles.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// With a mailed link by which the owner sets a password of his own.
+    #[must_use]
+    pub fn with_mailed_reset(mut self) -> Self {
+        self.mail_reset = true;
         self
     }
 
@@ -126,9 +137,10 @@ pub(crate) struct PreparedUser {
     record: NewRecord,
     roles: Vec<String>,
     hash: Option<String>,
+    mail_reset: bool,
 }
 
-fn not_found() -> Error {
+pub(super) fn not_found() -> Error {
     Error::new(ErrorKind::NotFound, "there is no such account").with_public("There is no such account.")
 }
 
@@ -145,6 +157,9 @@ fn check_hash(hash: &SecretString) -> Result<String> {
 
 impl Ctx {
     pub(crate) async fn prepare_user(&self, new: NewUser, meta: &RequestMeta) -> Result<PreparedUser> {
+        if new.mail_reset {
+            self.outbox.require()?;
+        }
         let mut faults = Vec::new();
         let name = check_name(&new.name, &mut faults);
         let email = Email::parse(&new.email, "/email").map_err(|fault| faults.push(fault)).ok();
@@ -173,7 +188,7 @@ impl Ctx {
         let id = UserId::generate(self.now(), &*self.random)?;
         let record = NewRecord { id, email, name, email_verified: new.email_verified, profile };
         let roles = new.roles.unwrap_or_else(|| self.config.accounts.default_roles.clone());
-        Ok(PreparedUser { record, roles, hash })
+        Ok(PreparedUser { record, roles, hash, mail_reset: new.mail_reset })
     }
 
     pub(crate) async fn create_user_in(
@@ -188,7 +203,9 @@ impl Ctx {
                 return Ok(Err(super::roles::unknown_role(role)));
             }
         }
-        if !users::insert(tx.conn(), &new.record, now).await? {
+        if self.is_reserved(tx, &new.record.email, None).await?
+            || !users::insert(tx.conn(), &new.record, now).await?
+        {
             return Ok(Err(taken()));
         }
         if let Some(hash) = &new.hash {
@@ -197,9 +214,15 @@ impl Ctx {
         for role in &new.roles {
             users::grant(tx.conn(), id, role, now).await?;
         }
-        let entry = Entry::success(Action::UserCreate, id).detail("roles", new.roles.clone());
+        let user = self.user_in(tx, id).await?;
+        let mut entry = Entry::success(Action::UserCreate, id).detail("roles", new.roles.clone());
+        if new.mail_reset {
+            // A new account is at its first epoch.
+            self.send_link(tx, LinkPurpose::ResetPassword, &user, 1).await?;
+            entry = entry.detail("mailed", true);
+        }
         self.audit.grant(tx, meta, entry).await?;
-        Ok(Ok(Changed::new(true, self.user_in(tx, id).await?)))
+        Ok(Ok(Changed::new(true, user)))
     }
 
     pub(crate) async fn update_user_in(
@@ -221,7 +244,9 @@ impl Ctx {
         let mut fields = Vec::new();
         if let Some(email) = email {
             let other = users::by_email(tx.conn(), email).await?;
-            if other.is_some_and(|other| other.user.id != user) {
+            if other.is_some_and(|other| other.user.id != user)
+                || self.is_reserved(tx, email, Some(user)).await?
+            {
                 return Ok(Err(taken()));
             }
             match users::set_email(tx.conn(), user, email, false, now).await {
@@ -230,6 +255,9 @@ impl Ctx {
             };
             // The address is a credential: whoever holds it can have the password reset.
             self.change_credentials(tx, user, None, None).await?;
+            // What an operator says about the address is the last word on it.
+            let beginning = Timestamp::from_micros(i64::MIN);
+            links::end_undo_since(tx.conn(), user, beginning, LinkEnd::CredentialChange, now).await?;
             fields.push("email");
         }
         if before.status != UserStatus::Deleted {

@@ -55,6 +55,8 @@ pub(crate) struct Entry {
     pub(crate) session: Option<SessionId>,
     /// Whether the account itself asked, although it was refused: its caller was signed in.
     pub(crate) own: bool,
+    /// Whether anybody may have asked, although it was granted: nothing was proved.
+    pub(crate) unproved: bool,
     pub(crate) details: Map<String, Value>,
 }
 
@@ -72,12 +74,18 @@ impl Entry {
     }
 
     fn new(action: Action, outcome: Outcome, user: Option<UserId>) -> Self {
-        Self { action, outcome, user, session: None, own: false, details: Map::new() }
+        Self { action, outcome, user, session: None, own: false, unproved: false, details: Map::new() }
     }
 
     /// Asked for by the account itself.
     pub(crate) fn own(mut self) -> Self {
         self.own = true;
+        self
+    }
+
+    /// Asked for by somebody who proved nothing.
+    pub(crate) fn unproved(mut self) -> Self {
+        self.unproved = true;
         self
     }
 
@@ -130,6 +138,7 @@ impl Audit {
         let at = self.clock.now();
         let actor = match (&meta.operator, entry.user, entry.outcome) {
             (Some(operator), ..) => one_line(operator),
+            _ if entry.unproved => "anonymous".to_owned(),
             (None, Some(user), outcome) if outcome == Outcome::Success || entry.own => format!("user:{user}"),
             (None, None, Outcome::Success) => "system".to_owned(),
             _ => "anonymous".to_owned(),

@@ -2,14 +2,20 @@
 
 pub(crate) mod account;
 pub(crate) mod authenticate;
+pub(crate) mod credential_change;
+pub(crate) mod email_change;
 pub(crate) mod gate;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod mailed;
 pub(crate) mod password;
+pub(crate) mod recovery;
+pub(crate) mod redeem;
 pub(crate) mod refresh;
 pub(crate) mod signup;
 pub(crate) mod step_up;
 pub(crate) mod tokens;
+pub(crate) mod verification;
 
 use std::fmt;
 use std::sync::Arc;

@@ -53,6 +53,8 @@ const GOOD: &[Good] = &[
     ),
     ("LOG_LEVEL", "debug", "\"debug\"", |s| s.config.server.log_level == "debug"),
     ("EMAIL_VERIFICATION", "off", "\"off\"", |s| s.config.email_verification() == EmailVerification::Off),
+    ("EMAIL_VERIFY_EXPIRE_HOURS", "48", "48", |s| s.config.accounts.verify_ttl == Duration::from_hours(48)),
+    ("PASSWORD_RESET_EXPIRE_MINUTES", "15", "15", |s| s.config.accounts.reset_ttl == Duration::from_mins(15)),
     ("DEFAULT_ROLES", "user,STUDENT", "\"user,STUDENT\"", |s| {
         s.config.accounts.default_roles == ["user", "STUDENT"]
     }),
@@ -167,6 +169,8 @@ fn bad_values_name_setting_source_and_fix() {
         ("TOKEN_TRANSPORT", "header"),
         ("CORS_ORIGINS", "https://a.example,,"),
         ("EMAIL_VERIFICATION", "true"),
+        ("EMAIL_VERIFY_EXPIRE_HOURS", "1d"),
+        ("PASSWORD_RESET_EXPIRE_MINUTES", "30m"),
         ("DEFAULT_ROLES", "user,"),
         ("SEED_DEMO_ACCOUNTS", "1"),
         ("PASSWORD_MIN_LENGTH", "eight"),

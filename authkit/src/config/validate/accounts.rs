@@ -8,6 +8,8 @@ use crate::config::{Config, EmailVerification, Environment};
 
 pub(super) fn judge(config: &Config, has_mailer: bool, report: &mut Report) {
     email_verification(config, has_mailer, report);
+    report.span("EMAIL_VERIFY_EXPIRE_HOURS", config.accounts.verify_ttl, (1, 720), 3600);
+    report.span("PASSWORD_RESET_EXPIRE_MINUTES", config.accounts.reset_ttl, (1, 1440), 60);
     for (problem, fix) in default_faults(&config.accounts.default_roles, &config.accounts.roles) {
         report.error("DEFAULT_ROLES", problem, fix);
     }

@@ -42,6 +42,8 @@ const FINGERPRINT: &str = "root_fingerprint";
 pub enum KeyPurpose {
     /// Refresh tokens.
     Token,
+    /// Keyed hashes of mailed links and their codes.
+    Link,
     /// Keyed hashes of what must be found but not read: addresses, e-mails of unknown accounts.
     Lookup,
     /// Cursors of lists.
@@ -52,12 +54,13 @@ pub enum KeyPurpose {
 
 impl KeyPurpose {
     /// All purposes.
-    pub const ALL: &'static [Self] = &[Self::Token, Self::Lookup, Self::Cursor, Self::Jwt];
+    pub const ALL: &'static [Self] = &[Self::Token, Self::Link, Self::Lookup, Self::Cursor, Self::Jwt];
 
     /// Lower-case name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Link => "link",
             Self::Lookup => "lookup",
             Self::Cursor => "cursor",
             Self::Jwt => "jwt",
@@ -178,6 +181,12 @@ impl Keys {
         Ok((key.bytes32()?, key.kid))
     }
 
+    /// The bytes of every key of a purpose that is not gone, the newest first: what is found by a keyed hash must
+    /// still be found after a rotation.
+    pub(crate) fn accepted_bytes(&self, purpose: KeyPurpose) -> Result<Vec<[u8; 32]>> {
+        self.snapshot().accepted(purpose, self.clock.now()).iter().map(|key| key.bytes32()).collect()
+    }
+
     /// A key by name, whatever its state short of gone. Re-reads the ring for an unknown name, at most once a
     /// second, because another process may just have made it.
     pub(crate) async fn by_kid(&self, db: &Db, kid: KeyId) -> Result<Option<Arc<RingKey>>> {
@@ -186,6 +195,11 @@ impl Keys {
         }
         self.reload_rarely(db).await?;
         Ok(self.snapshot().by_kid(kid, self.clock.now()))
+    }
+
+    /// A key by name as last read, whatever its state short of gone.
+    pub(crate) fn known(&self, kid: KeyId) -> Option<Arc<RingKey>> {
+        self.snapshot().by_kid(kid, self.clock.now())
     }
 
     /// Re-reads the ring unless that was done within the last second. Single flight.

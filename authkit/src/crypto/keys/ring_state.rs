@@ -81,6 +81,11 @@ impl RingKey {
         })
     }
 
+    /// Whether it is a key of that ring.
+    pub(crate) fn is_for(&self, purpose: KeyPurpose) -> bool {
+        self.purpose == purpose
+    }
+
     pub(crate) fn bytes32(&self) -> Result<[u8; 32]> {
         match &self.material {
             Material::Plain(bytes) => Ok(**bytes),
@@ -176,6 +181,12 @@ impl Snapshot {
         let active = keys().rev().find(|key| key.state(now) == KeyState::Active);
         // By a clock behind the one that made the ring no key has begun yet: then the oldest one is it.
         active.or_else(|| keys().find(|key| key.state(now) == KeyState::Next)).cloned()
+    }
+
+    /// Active and retiring keys of a purpose, the newest first.
+    pub(super) fn accepted(&self, purpose: KeyPurpose, now: Timestamp) -> Vec<Arc<RingKey>> {
+        let keys = self.ring.iter().rev().filter(|key| key.purpose == purpose);
+        keys.filter(|key| key.state(now) != KeyState::Gone).cloned().collect()
     }
 
     pub(super) fn by_kid(&self, kid: KeyId, now: Timestamp) -> Option<Arc<RingKey>> {
