@@ -68,3 +68,7 @@ id! {
     /// Identifies an audit event.
     EventId
 }
+id! {
+    /// Identifies a mail in the outbox.
+    MailId
+}

@@ -80,6 +80,7 @@ mod flows;
 pub mod http;
 pub mod ids;
 mod kit;
+pub mod mail;
 pub mod manual;
 pub mod meta;
 mod passwords;
@@ -103,7 +104,7 @@ pub use flows::{
     AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, Login, PasswordChange, Permission,
     ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{EventId, SessionId, UserId};
+pub use ids::{EventId, MailId, SessionId, UserId};
 pub use kit::{AuthKit, Check, Jwks, Readiness, Roles, Sessions, Stats, Users};
 pub use meta::RequestMeta;
 #[cfg(feature = "breach")]

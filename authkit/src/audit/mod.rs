@@ -16,6 +16,7 @@ use crate::db::{Conn, Db, Listing, Page, Tx};
 use crate::error::{Error, Result};
 use crate::events::{Action, Event, Outcome, Publisher};
 use crate::ids::{EventId, SessionId, UserId};
+use crate::mail::{Outbox, Told};
 use crate::meta::RequestMeta;
 use crate::random::SharedRandom;
 use crate::time::{SharedClock, Timestamp};
@@ -56,6 +57,8 @@ pub(crate) struct Entry {
     /// Whether the account itself asked, although it was refused: its caller was signed in.
     pub(crate) own: bool,
     pub(crate) details: Map<String, Value>,
+    /// For the mail to the owner; not part of the event.
+    pub(crate) told: Told,
 }
 
 impl Entry {
@@ -72,12 +75,18 @@ impl Entry {
     }
 
     fn new(action: Action, outcome: Outcome, user: Option<UserId>) -> Self {
-        Self { action, outcome, user, session: None, own: false, details: Map::new() }
+        Self { action, outcome, user, session: None, own: false, details: Map::new(), told: Told::default() }
     }
 
     /// Asked for by the account itself.
     pub(crate) fn own(mut self) -> Self {
         self.own = true;
+        self
+    }
+
+    /// The owner is told at this address instead of the account's present one: the old one, when it was changed.
+    pub(crate) fn told_at(mut self, address: &str) -> Self {
+        self.told.to = Some(address.to_owned());
         self
     }
 
@@ -98,6 +107,7 @@ pub(crate) struct Audit {
     clock: SharedClock,
     random: SharedRandom,
     publisher: Publisher,
+    outbox: Outbox,
     hooks: Arc<Vec<Box<dyn Hook>>>,
 }
 
@@ -106,9 +116,10 @@ impl Audit {
         clock: SharedClock,
         random: SharedRandom,
         publisher: Publisher,
+        outbox: Outbox,
         hooks: Vec<Box<dyn Hook>>,
     ) -> Self {
-        Self { clock, random, publisher, hooks: Arc::new(hooks) }
+        Self { clock, random, publisher, outbox, hooks: Arc::new(hooks) }
     }
 
     pub(crate) fn publisher(&self) -> &Publisher {
@@ -148,6 +159,8 @@ impl Audit {
             details: entry.details,
         });
         store::insert(tx.conn(), &event).await?;
+        // Here and nowhere else, so that no door can miss it.
+        self.outbox.tell(tx, &event, &entry.told).await?;
         let (publisher, copy) = (self.publisher.clone(), Arc::clone(&event));
         tx.on_commit(move || publisher.publish(&copy));
         Ok(event)

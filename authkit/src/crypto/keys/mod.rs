@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::jws::SigningKey;
 use super::jwt::KeySet;
 use super::key_id::KeyId;
-use super::seal::RootKeys;
+use super::seal::{self, RootKeys};
 use crate::config::JwtAlgorithm;
 use crate::db::{Conn, Db, Tx, feed};
 use crate::error::{Error, ErrorKind, Result};
@@ -44,6 +44,8 @@ pub enum KeyPurpose {
     Token,
     /// Keyed hashes of what must be found but not read: addresses, e-mails of unknown accounts.
     Lookup,
+    /// Mails that wait to be sent.
+    Outbox,
     /// Cursors of lists.
     Cursor,
     /// Signatures of access tokens.
@@ -52,13 +54,14 @@ pub enum KeyPurpose {
 
 impl KeyPurpose {
     /// All purposes.
-    pub const ALL: &'static [Self] = &[Self::Token, Self::Lookup, Self::Cursor, Self::Jwt];
+    pub const ALL: &'static [Self] = &[Self::Token, Self::Lookup, Self::Outbox, Self::Cursor, Self::Jwt];
 
     /// Lower-case name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Lookup => "lookup",
+            Self::Outbox => "outbox",
             Self::Cursor => "cursor",
             Self::Jwt => "jwt",
         }
@@ -372,6 +375,9 @@ impl Keys {
             }
             (KeyPurpose::Jwt, _) => {
                 (JwtAlgorithm::EdDsa.name(), SigningKey::generate(JwtAlgorithm::EdDsa, &*self.random)?)
+            }
+            (KeyPurpose::Outbox, _) => {
+                (seal::ALGORITHM, Zeroizing::new(random::bytes::<32>(&*self.random)?.to_vec()))
             }
             _ => (ring_state::HMAC, Zeroizing::new(random::bytes::<32>(&*self.random)?.to_vec())),
         };
