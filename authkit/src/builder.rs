@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::events::{Event, Publisher};
 use crate::flows::{ClaimsContext, ClaimsSource, Ctx};
 use crate::kit::AuthKit;
+use crate::mail::{Mailer, Outbox};
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::{SecureRandom, SharedRandom, SystemRandom};
@@ -43,6 +44,7 @@ pub struct AuthKitBuilder {
     sinks: Vec<EventSink>,
     claims: Option<ClaimsSource>,
     breach: Option<Arc<dyn BreachLookup>>,
+    mailer: Option<Arc<dyn Mailer>>,
     revocation_capacity: usize,
     define_roles: bool,
 }
@@ -59,6 +61,7 @@ impl AuthKitBuilder {
             sinks: Vec::new(),
             claims: None,
             breach: None,
+            mailer: None,
             revocation_capacity: revocations::CAPACITY,
             define_roles: true,
         }
@@ -126,6 +129,14 @@ impl AuthKitBuilder {
         self
     }
 
+    /// What sends mails; see [`crate::mail`] for those that come along. Without one nothing is sent, and whatever needs
+    /// mail is refused.
+    #[must_use]
+    pub fn mailer(mut self, mailer: impl Mailer) -> Self {
+        self.mailer = Some(Arc::new(mailer));
+        self
+    }
+
     /// Revocations held in memory; beyond them the store is asked a token at a time.
     #[must_use]
     pub fn revocation_capacity(mut self, entries: usize) -> Self {
@@ -147,10 +158,9 @@ impl AuthKitBuilder {
     /// [`crate::ErrorKind::Config`] for settings that must not be served with; [`crate::ErrorKind::Schema`] when the
     /// store is behind, ahead, or sealed under another root key; [`crate::ErrorKind::Unavailable`].
     pub async fn build(self) -> Result<AuthKit> {
-        let Self { db, secrets, config, clock, random, hooks, sinks, claims, breach, .. } = self;
+        let Self { db, secrets, config, clock, random, hooks, sinks, claims, breach, mailer, .. } = self;
         let (revocation_capacity, define_roles) = (self.revocation_capacity, self.define_roles);
-        // No mailer yet in this version: whatever needs one is refused rather than silently left undone.
-        let warnings = config.validate(&secrets, false).map_err(|problems| {
+        let warnings = config.validate(&secrets, mailer.is_some()).map_err(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Error::config(lines.join("\n"))
         })?;
@@ -170,7 +180,7 @@ impl AuthKitBuilder {
             retire: config.tokens.access_ttl + LEEWAY + JWKS_MAX_AGE,
         };
         let jwt_secret = secrets.jwt_secret.as_ref().map(SecretString::expose_secret);
-        let keys = Keys::open(
+        let keys = Arc::new(Keys::open(
             &db,
             roots,
             Arc::clone(&clock),
@@ -179,7 +189,7 @@ impl AuthKitBuilder {
             jwt_secret.map(str::as_bytes),
             timing,
         )
-        .await?;
+        .await?);
         let slots = config.passwords.max_concurrent.or_else(|| std::thread::available_parallelism().ok());
         let slots = slots.unwrap_or(NonZeroUsize::MIN);
         let queue = slots.get().saturating_mul(QUEUE_PER_SLOT);
@@ -193,13 +203,22 @@ impl AuthKitBuilder {
         let issuer = config.issuer().to_owned();
         let verifier = TokenVerifier::new(issuer.clone(), config.tokens.audience.clone());
         let publisher = Publisher::new(sinks);
-        let audit = Audit::new(Arc::clone(&clock), Arc::clone(&random), publisher, hooks);
+        let outbox = Outbox::new(
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            Arc::clone(&keys),
+            config.mail.clone(),
+            mailer.is_some(),
+        );
+        let audit =
+            Audit::new(Arc::clone(&clock), Arc::clone(&random), publisher, outbox.clone(), hooks);
         let ctx = Arc::new(Ctx {
             db,
             clock,
             random,
             keys,
             audit,
+            outbox,
             hasher,
             breach,
             revocations,

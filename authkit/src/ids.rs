@@ -72,3 +72,7 @@ id! {
     /// Identifies a mailed link. Opens nothing: the link's secret does.
     LinkId
 }
+id! {
+    /// Identifies a mail in the outbox.
+    MailId
+}

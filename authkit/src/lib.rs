@@ -81,6 +81,7 @@ pub mod http;
 pub mod ids;
 mod kit;
 mod links;
+pub mod mail;
 pub mod manual;
 pub mod meta;
 mod passwords;
@@ -104,7 +105,7 @@ pub use flows::{
     AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, Login, PasswordChange, Permission,
     ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{EventId, LinkId, SessionId, UserId};
+pub use ids::{EventId, LinkId, MailId, SessionId, UserId};
 pub use kit::{AuthKit, Check, Jwks, Readiness, Roles, Sessions, Stats, Users};
 pub use links::{LinkProof, LinkPurpose};
 pub use meta::RequestMeta;

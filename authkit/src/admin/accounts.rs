@@ -13,6 +13,7 @@ use crate::flows::signup::taken;
 use crate::flows::{Ctx, Ruling};
 use crate::ids::UserId;
 use crate::links::{EndReason as LinkEnd, LinkPurpose, store as links};
+use crate::mail::Outbox;
 use crate::meta::RequestMeta;
 use crate::passwords::store as passwords;
 use crate::secret::{ExposeSecret as _, SecretString};
@@ -268,7 +269,10 @@ impl Ctx {
         }
         fields.extend((name != before.name).then_some("name"));
         fields.extend((profile != before.profile).then_some("profile"));
-        let entry = Entry::success(Action::UserUpdate, user).detail("fields", fields);
+        let mut entry = Entry::success(Action::UserUpdate, user).detail("fields", fields);
+        if email.is_some() {
+            entry = entry.told_at(&before.email);
+        }
         self.audit.grant(tx, meta, entry).await?;
         Ok(Ok(Changed::new(true, self.user_in(tx, user).await?)))
     }
@@ -385,6 +389,7 @@ impl Ctx {
         }
         self.revocations.revoke(tx, Revocation::User(user, i64::MAX)).await?;
         users::delete(tx.conn(), user).await?;
+        Outbox::forget(tx.conn(), user).await?;
         Audit::forget(tx.conn(), user).await?;
         self.audit.grant(tx, meta, Entry::success(Action::UserPurge, user)).await?;
         Ok(Ok(()))

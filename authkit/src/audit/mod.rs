@@ -16,6 +16,7 @@ use crate::db::{Conn, Db, Listing, Page, Tx};
 use crate::error::{Error, Result};
 use crate::events::{Action, Event, Outcome, Publisher};
 use crate::ids::{EventId, SessionId, UserId};
+use crate::mail::{Outbox, Told};
 use crate::meta::RequestMeta;
 use crate::random::SharedRandom;
 use crate::time::{SharedClock, Timestamp};
@@ -58,6 +59,8 @@ pub(crate) struct Entry {
     /// Whether anybody may have asked, although it was granted: nothing was proved.
     pub(crate) unproved: bool,
     pub(crate) details: Map<String, Value>,
+    /// For the mail to the owner; not part of the event.
+    pub(crate) told: Told,
 }
 
 impl Entry {
@@ -74,7 +77,16 @@ impl Entry {
     }
 
     fn new(action: Action, outcome: Outcome, user: Option<UserId>) -> Self {
-        Self { action, outcome, user, session: None, own: false, unproved: false, details: Map::new() }
+        Self {
+            action,
+            outcome,
+            user,
+            session: None,
+            own: false,
+            unproved: false,
+            details: Map::new(),
+            told: Told::default(),
+        }
     }
 
     /// Asked for by the account itself.
@@ -83,9 +95,16 @@ impl Entry {
         self
     }
 
-    /// Asked for by somebody who proved nothing.
-    pub(crate) fn unproved(mut self) -> Self {
-        self.unproved = true;
+        Self {
+            action,
+            outcome,
+            user,
+            session: None,
+            own: false,
+            unproved: false,
+            details: Map::new(),
+            told: Told::default(),
+        }
         self
     }
 
@@ -106,6 +125,7 @@ pub(crate) struct Audit {
     clock: SharedClock,
     random: SharedRandom,
     publisher: Publisher,
+    outbox: Outbox,
     hooks: Arc<Vec<Box<dyn Hook>>>,
 }
 
@@ -114,9 +134,10 @@ impl Audit {
         clock: SharedClock,
         random: SharedRandom,
         publisher: Publisher,
+        outbox: Outbox,
         hooks: Vec<Box<dyn Hook>>,
     ) -> Self {
-        Self { clock, random, publisher, hooks: Arc::new(hooks) }
+        Self { clock, random, publisher, outbox, hooks: Arc::new(hooks) }
     }
 
     pub(crate) fn publisher(&self) -> &Publisher {
@@ -157,6 +178,8 @@ impl Audit {
             details: entry.details,
         });
         store::insert(tx.conn(), &event).await?;
+        // Here and nowhere else, so that no door can miss it.
+        self.outbox.tell(tx, &event, &entry.told).await?;
         let (publisher, copy) = (self.publisher.clone(), Arc::clone(&event));
         tx.on_commit(move || publisher.publish(&copy));
         Ok(event)

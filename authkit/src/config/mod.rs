@@ -11,6 +11,7 @@ mod database_url;
 mod dev_keys;
 mod http_url;
 mod load;
+mod mail;
 mod near;
 mod parse;
 mod passwords;
@@ -32,6 +33,7 @@ pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
 pub use load::{FILE_NAME, check, load};
+pub use mail::{MailConfig, Notice, SmtpTls};
 pub use parse::parse;
 pub use passwords::{Argon2Config, PasswordsConfig};
 pub use problem::{Origin, SettingError, SettingWarning};
@@ -86,6 +88,8 @@ pub struct Config {
     pub tokens: TokensConfig,
     /// Sessions and refresh tokens.
     pub sessions: SessionsConfig,
+    /// Mail: server, sender, what is not told.
+    pub mail: MailConfig,
 }
 
 impl Config {
@@ -95,6 +99,11 @@ impl Config {
             Environment::Prod => EmailVerification::Required,
             Environment::Dev | Environment::Staging => EmailVerification::Optional,
         })
+    }
+
+    /// Whether these settings name something that sends mail: an SMTP server, or in dev a folder of files.
+    pub fn has_mailer(&self) -> bool {
+        self.mail.smtp_host.is_some() || self.env == Environment::Dev
     }
 
     /// Whether the process brings the schema up to date when it starts: as set, else only in dev.

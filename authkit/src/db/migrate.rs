@@ -27,7 +27,8 @@ macro_rules! migration {
 }
 
 /// In order; never edited once released.
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_foundation"), migration!(4, "0004_links")];
+const MIGRATIONS: &[Migration] =
+    &[migration!(1, "0001_foundation"), migration!(3, "0003_outbox"), migration!(4, "0004_links")];
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS _authkit_migrations (
     version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";

@@ -32,6 +32,7 @@ use crate::db::{Db, Job, Tx};
 use crate::error::{Error, Result};
 use crate::events::Action;
 use crate::ids::{SessionId, UserId};
+use crate::mail::Outbox;
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
@@ -57,8 +58,9 @@ pub(crate) struct Ctx {
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
     pub(crate) config: Config,
-    pub(crate) keys: Keys,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) audit: Audit,
+    pub(crate) outbox: Outbox,
     pub(crate) hasher: PasswordHasher,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,

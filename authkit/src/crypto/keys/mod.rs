@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::jws::SigningKey;
 use super::jwt::KeySet;
 use super::key_id::KeyId;
-use super::seal::RootKeys;
+use super::seal::{self, RootKeys};
 use crate::config::JwtAlgorithm;
 use crate::db::{Conn, Db, Tx, feed};
 use crate::error::{Error, ErrorKind, Result};
@@ -46,6 +46,8 @@ pub enum KeyPurpose {
     Link,
     /// Keyed hashes of what must be found but not read: addresses, e-mails of unknown accounts.
     Lookup,
+    /// Mails that wait to be sent.
+    Outbox,
     /// Cursors of lists.
     Cursor,
     /// Signatures of access tokens.
@@ -54,7 +56,8 @@ pub enum KeyPurpose {
 
 impl KeyPurpose {
     /// All purposes.
-    pub const ALL: &'static [Self] = &[Self::Token, Self::Link, Self::Lookup, Self::Cursor, Self::Jwt];
+    pub const ALL: &'static [Self] =
+        &[Self::Token, Self::Link, Self::Lookup, Self::Outbox, Self::Cursor, Self::Jwt];
 
     /// Lower-case name.
     pub const fn name(self) -> &'static str {
@@ -62,6 +65,7 @@ impl KeyPurpose {
             Self::Token => "token",
             Self::Link => "link",
             Self::Lookup => "lookup",
+            Self::Outbox => "outbox",
             Self::Cursor => "cursor",
             Self::Jwt => "jwt",
         }
@@ -386,6 +390,9 @@ impl Keys {
             }
             (KeyPurpose::Jwt, _) => {
                 (JwtAlgorithm::EdDsa.name(), SigningKey::generate(JwtAlgorithm::EdDsa, &*self.random)?)
+            }
+            (KeyPurpose::Outbox, _) => {
+                (seal::ALGORITHM, Zeroizing::new(random::bytes::<32>(&*self.random)?.to_vec()))
             }
             _ => (ring_state::HMAC, Zeroizing::new(random::bytes::<32>(&*self.random)?.to_vec())),
         };

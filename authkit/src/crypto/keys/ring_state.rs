@@ -16,7 +16,7 @@ use crate::crypto::mac;
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 
-/// The algorithm of every ring but the signing one.
+/// The algorithm of every ring that makes keyed hashes.
 pub(super) const HMAC: &str = "HMAC-SHA256";
 
 /// A key, opened.
