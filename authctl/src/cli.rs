@@ -249,6 +249,9 @@ pub(crate) enum UserCommand {
         /// No password: nobody can sign in by one
         #[arg(long, group = "password_source")]
         no_password: bool,
+        /// Mail a link by which the owner sets a password of his own
+        #[arg(long, group = "password_source")]
+        send_reset: bool,
     },
     /// Change name, e-mail or profile; a new e-mail ends all sessions and is not proved
     #[command(group = ArgGroup::new("change").required(true).multiple(true))]
@@ -284,6 +287,10 @@ pub(crate) enum UserCommand {
     },
     /// Mark the e-mail as proved
     VerifyEmail(UserArg),
+    /// Mail a link that sets a new password; without a mail server the link is printed, once
+    SendReset(UserArg),
+    /// Mail a link that proves the e-mail; without a mail server the link is printed, once
+    SendVerify(UserArg),
 }
 
 #[derive(Debug, Args)]
@@ -382,7 +389,7 @@ pub(crate) enum KeyCommand {
     List,
     /// Replace the active key of a purpose; what the old one made stays valid until its time is over
     Rotate {
-        /// token, lookup, cursor or jwt
+        /// token, link, lookup, outbox, cursor or jwt
         #[arg(value_parser = purpose)]
         purpose: KeyPurpose,
     },

@@ -136,6 +136,7 @@ fn code_of(error: &authkit::Error, text: &str, subject: Subject) -> Code {
         (ErrorKind::Conflict, _) => Code::UserState,
         (ErrorKind::Validation, _) => Code::Input,
         (ErrorKind::InvalidRequest, _) => Code::Unreadable,
+        (ErrorKind::Unavailable, _) if text.starts_with("no mail can be sent") => Code::MailOff,
         (ErrorKind::Unavailable, _) if text.contains("database is locked") => Code::StoreLocked,
         (ErrorKind::Unavailable, _) => Code::StoreDown,
         (ErrorKind::Config, _) => Code::Config,

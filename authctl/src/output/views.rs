@@ -36,6 +36,18 @@ pub(crate) const USER: View = View {
     ],
 };
 
+pub(crate) const SENT_LINK: View = View {
+    id: "user_id",
+    columns: &[
+        column("USER", "user_id", Kind::Id),
+        column("PURPOSE", "purpose", Kind::Text),
+        column("EMAIL", "email", Kind::Id),
+        column("MAILED", "mailed", Kind::Flag),
+        column("EXPIRES (UTC)", "expires_at", Kind::Time),
+    ],
+    fields: &["user_id", "purpose", "email", "mailed", "expires_at"],
+};
+
 pub(crate) const ROLE: View = View {
     id: "name",
     columns: &[

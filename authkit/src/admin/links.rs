@@ -11,11 +11,14 @@ use crate::events::Action;
 use crate::flows::mailed::{For, stored};
 use crate::flows::{Ctx, Ruling};
 use crate::ids::UserId;
-use crate::links::LinkPurpose;
+use crate::links::{LinkPurpose, store as links};
 use crate::meta::RequestMeta;
 use crate::secret::SecretString;
 use crate::time::Timestamp;
 use crate::users::UserStatus;
+
+/// Rows in one go, so that nobody waits long for the writer.
+const SWEPT: i64 = 1000;
 
 /// A link that an operator had made.
 #[derive(Debug, Clone, Serialize)]
@@ -59,6 +62,17 @@ impl Admin {
             Box::pin(async move { ctx.send_by_operator(tx, user, LinkPurpose::VerifyEmail, meta).await })
         })
         .await
+    }
+
+    /// Removes links whose time is over, at most 1000 at a time. Nothing depends on it: an expired link is refused
+    /// whether it is there or not (R6). Returns how many went.
+    pub async fn sweep_links(&self) -> Result<u64> {
+        let now = self.ctx.now();
+        if self.dry_run {
+            let sweep = self.ctx.db.rehearse(move |tx| Box::pin(links::sweep(tx.conn(), now, SWEPT)));
+            return sweep.await;
+        }
+        self.ctx.db.write(move |tx| Box::pin(links::sweep(tx.conn(), now, SWEPT))).await
     }
 }
 

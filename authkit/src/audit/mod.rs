@@ -95,16 +95,15 @@ impl Entry {
         self
     }
 
-        Self {
-            action,
-            outcome,
-            user,
-            session: None,
-            own: false,
-            unproved: false,
-            details: Map::new(),
-            told: Told::default(),
-        }
+    /// Asked for by somebody who proved nothing.
+    pub(crate) fn unproved(mut self) -> Self {
+        self.unproved = true;
+        self
+    }
+
+    /// The owner is told at this address instead of the account's present one: the old one, when it was changed.
+    pub(crate) fn told_at(mut self, address: &str) -> Self {
+        self.told.to = Some(address.to_owned());
         self
     }
 

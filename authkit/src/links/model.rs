@@ -121,10 +121,9 @@ pub(crate) struct Draft<'a> {
     pub(crate) expires_at: Timestamp,
 }
 
-/// Why a link ended before its time.
+/// Why a link ended before its time and without having been used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndReason {
-    Used,
     /// The account's credentials changed, or its address was proved by somebody else's means.
     CredentialChange,
     /// Everything was ended at once.
@@ -134,7 +133,6 @@ pub(crate) enum EndReason {
 impl EndReason {
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Used => "used",
             Self::CredentialChange => "credential_change",
             Self::Revoked => "revoked",
         }

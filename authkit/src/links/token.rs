@@ -25,9 +25,9 @@ const VERSION: u8 = 1;
 const TEXT_LEN: usize = PREFIX.len() + 55 + CHECKSUM_LEN;
 
 /// How long a typed code lives.
-pub(crate) const CODE_LIFE: Duration = Duration::from_mins(15);
+pub(super) const CODE_LIFE: Duration = Duration::from_mins(15);
 /// Codes that are judged against one link. Of 10^8, so that guessing succeeds once in twenty million mails.
-pub(crate) const CODE_TRIES: i64 = 5;
+pub(super) const CODE_TRIES: i64 = 5;
 const CODE_DIGITS: usize = 8;
 const CODES: u64 = 100_000_000;
 
@@ -91,7 +91,7 @@ pub(crate) struct LinkSecret {
 }
 
 /// Eight digits.
-pub(crate) fn new_code(random: &dyn SecureRandom) -> Result<SecretString> {
+pub(super) fn new_code(random: &dyn SecureRandom) -> Result<SecretString> {
     // 2^64 is no multiple of 10^8, which favours some codes by one part in 10^11.
     let number = u64::from_be_bytes(random::bytes(random)?) % CODES;
     Ok(SecretString::from(format!("{number:08}")))

@@ -8,7 +8,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::routes::{login, logout, me, password, refresh, sessions, signup, step_up};
+use super::routes::{link_schemas, links, login, logout, me, password, refresh, sessions, signup, step_up};
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
 use crate::error::ErrorKind;
@@ -35,6 +35,13 @@ use crate::http::status::Code;
         me::remove,
         password::change,
         step_up::step_up,
+        links::verify,
+        links::resend,
+        links::request_reset,
+        links::confirm_reset,
+        links::request_change,
+        links::confirm_change,
+        links::undo_change,
         sessions::list,
         sessions::end
     ),
@@ -46,13 +53,24 @@ use crate::http::status::Code;
         me::ProfileBody,
         password::PasswordBody,
         step_up::StepUpBody,
+        links::AddressBody,
+        links::NewAddressBody,
+        link_schemas::LinkBody,
+        link_schemas::TokenBody,
+        link_schemas::CodeBody,
+        link_schemas::ResetBody,
+        link_schemas::ResetByTokenBody,
+        link_schemas::ResetByCodeBody,
         answers::TokenAnswer,
         schemas::User,
         schemas::SessionList,
         schemas::ErrorBody,
         schemas::Problem
     )),
-    tags((name = "auth", description = "Accounts and sessions.")),
+    tags(
+        (name = "auth", description = "Accounts and sessions."),
+        (name = "mail", description = "What mailed links are for.")
+    ),
     modifiers(&Bodies, &Errors, &Security)
 )]
 struct Document;
@@ -97,6 +115,11 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("delete_me", &[ErrorKind::Unauthenticated, ErrorKind::StepUpRequired, ErrorKind::Conflict]),
     ("change_password", &[ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials]),
     ("step_up", &[ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials]),
+    ("verify_email", &[ErrorKind::LinkInvalid]),
+    ("reset_password", &[ErrorKind::LinkInvalid]),
+    ("request_email_change", &[ErrorKind::Unauthenticated, ErrorKind::StepUpRequired]),
+    ("confirm_email_change", &[ErrorKind::LinkInvalid]),
+    ("undo_email_change", &[ErrorKind::LinkInvalid]),
     ("list_sessions", &[ErrorKind::Unauthenticated, ErrorKind::Validation]),
     ("end_session", &[ErrorKind::Unauthenticated, ErrorKind::NotFound]),
 ];
