@@ -10,7 +10,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::flows::Ctx;
 use crate::ids::{SessionId, UserId};
-use crate::links::{Draft, LinkPurpose, LinkSecret, Subject, store as links};
+use crate::links::{CODE_LIFE, Draft, LinkPurpose, LinkSecret, Subject, store as links};
 use crate::mail::{Mail, Template, locale_of};
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::time::Timestamp;
@@ -138,16 +138,17 @@ impl Ctx {
         to: &str,
         link: &IssuedLink,
     ) -> Result<()> {
-        let minutes = link.expires_at.since(self.now()).as_secs() / 60;
+        let (unit, count) = lasts(link.purpose, link.expires_at.since(self.now()));
         let mut mail = Mail::new(template(link.purpose), to)
             .user(user.id)
             .locale(locale_of(&user.profile))
             .token(link.secret.token.expose_secret())
             .var("name", user.name.as_str())
-            .var("minutes", minutes)
+            .var(unit, count)
             .not_after(link.expires_at);
         if let Some(code) = &link.secret.code {
-            mail = mail.var("code", code.expose_secret());
+            let minutes = CODE_LIFE.as_secs() / 60;
+            mail = mail.var("code", code.expose_secret()).var("code_minutes", minutes.to_string());
         }
         self.outbox.enqueue(tx, mail).await.map(|_| ())
     }
@@ -218,6 +219,16 @@ pub(crate) fn stored(address: &str) -> Result<Email> {
 
 fn address_hash(key: &[u8; 32], email: &Email) -> [u8; 32] {
     mac::mac(key, &[b"authkit link address", email.key().as_bytes()])
+}
+
+/// How long a link lasts, in the unit in which people are told.
+fn lasts(purpose: LinkPurpose, life: Duration) -> (&'static str, String) {
+    let (unit, seconds) = match purpose {
+        LinkPurpose::UndoEmail | LinkPurpose::Invitation => ("days", 86_400),
+        LinkPurpose::VerifyEmail => ("hours", 3_600),
+        LinkPurpose::ResetPassword | LinkPurpose::ChangeEmail | LinkPurpose::Unlock => ("minutes", 60),
+    };
+    (unit, (life.as_secs() / seconds).to_string())
 }
 
 const fn template(purpose: LinkPurpose) -> Template {

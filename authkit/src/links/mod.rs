@@ -11,4 +11,4 @@ mod token;
 
 pub(crate) use model::{Draft, EndReason, LinkRecord, Subject};
 pub use model::{LinkProof, LinkPurpose};
-pub(crate) use token::{LinkSecret, LinkToken, code_hash, read_code};
+pub(crate) use token::{CODE_LIFE, LinkSecret, LinkToken, code_hash, read_code};

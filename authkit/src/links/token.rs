@@ -25,7 +25,7 @@ const VERSION: u8 = 1;
 const TEXT_LEN: usize = PREFIX.len() + 55 + CHECKSUM_LEN;
 
 /// How long a typed code lives.
-pub(super) const CODE_LIFE: Duration = Duration::from_mins(15);
+pub(crate) const CODE_LIFE: Duration = Duration::from_mins(15);
 /// Codes that are judged against one link. Of 10^8, so that guessing succeeds once in twenty million mails.
 pub(super) const CODE_TRIES: i64 = 5;
 const CODE_DIGITS: usize = 8;
