@@ -21,10 +21,12 @@ use crate::events::{Event, Publisher};
 use crate::flows::{ClaimsContext, ClaimsSource, Ctx};
 use crate::kit::AuthKit;
 use crate::mail::{Mailer, Outbox};
+use crate::limits::Limiter;
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::{SecureRandom, SharedRandom, SystemRandom};
 use crate::secret::{ExposeSecret as _, SecretString};
+use crate::sessions::owners::Owners;
 use crate::sessions::revocations::{self, Revocations};
 use crate::time::{Clock, SharedClock, SystemClock};
 
@@ -212,6 +214,7 @@ impl AuthKitBuilder {
         );
         let audit =
             Audit::new(Arc::clone(&clock), Arc::clone(&random), publisher, outbox.clone(), hooks);
+        let limiter = Limiter::new(&config, &clock)?;
         let ctx = Arc::new(Ctx {
             db,
             clock,
@@ -219,6 +222,8 @@ impl AuthKitBuilder {
             keys,
             audit,
             outbox,
+            limiter,
+            owners: Owners::default(),
             hasher,
             breach,
             revocations,

@@ -3,9 +3,13 @@
 //! Every error has two messages: [`Error::public_message`] may be shown to a client and never tells
 //! whether an account exists; the `Display` text is for logs and operators. Neither holds a secret.
 
+mod limit_state;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
+
+pub use limit_state::LimitState;
 
 /// Result with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -152,6 +156,7 @@ struct Inner {
     internal: Cow<'static, str>,
     retry_after: Option<Duration>,
     fields: Vec<FieldError>,
+    limit: Option<LimitState>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -165,6 +170,7 @@ impl Error {
             internal: internal.into(),
             retry_after,
             fields: Vec::new(),
+            limit: None,
             source: None,
         }))
     }
@@ -190,6 +196,14 @@ impl Error {
     /// A dependency that does not answer, or overload; with `Retry-After: 1`.
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Unavailable, message)
+    }
+
+    /// A limit that was hit; a retry makes sense when there is room again.
+    pub(crate) fn rate_limited(state: LimitState) -> Self {
+        let text = format!("the limit {} was hit", state.policy);
+        let mut error = Self::new(ErrorKind::RateLimited, text).with_retry_after(state.reset);
+        error.0.limit = Some(state);
+        error
     }
 
     /// A wrong setting or key file.
@@ -243,6 +257,11 @@ impl Error {
     /// After which time a retry makes sense, when that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// The limit that was hit, for [`ErrorKind::RateLimited`].
+    pub fn limit(&self) -> Option<&LimitState> {
+        self.0.limit.as_ref()
     }
 
     /// The faults of single fields, for [`ErrorKind::Validation`] and [`ErrorKind::InvalidRequest`].

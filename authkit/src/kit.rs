@@ -20,6 +20,7 @@ use crate::db::page::Cursors;
 use crate::db::{Db, Listing, Page, PoolStats};
 use crate::error::{ErrorKind, Result};
 use crate::events::{Action, Event};
+use crate::flows::doors::Door;
 use crate::flows::{
     Authenticated, Credentials, Ctx, Login, PasswordChange, ProfileChange, SignUp, SignedUp, StepUp, Tokens,
 };
@@ -397,6 +398,7 @@ impl Sessions<'_> {
     /// # Errors
     /// [`ErrorKind::NotFound`] when it is not his or over already: one answer (ASVS 8.2.2).
     pub async fn end_own(&self, auth: &Authenticated, session: SessionId, meta: &RequestMeta) -> Result<()> {
+        self.ctx.limit(Door::Other, meta).await?;
         self.ctx.require_current(auth).await?;
         let (user, reason) = (auth.user_id(), EndReason::Revoked);
         let ended = self.ctx.end_session(user, session, reason, Action::SessionEnd, meta).await?;

@@ -48,6 +48,7 @@
 //! | `openapi` | OpenAPI 3.1 of those routes |
 //! | `metrics` | counters through the `metrics` facade |
 //! | `breach` | look-up of breached passwords by range query |
+//! | `redis` | limits that several processes share, in Redis or a cluster of it |
 //! | `testing` | a clock that tests move, randomness that repeats, a signed-in user in one call |
 //!
 //! # Where to read on
@@ -82,6 +83,7 @@ pub mod ids;
 mod kit;
 mod links;
 pub mod mail;
+mod limits;
 pub mod manual;
 pub mod meta;
 mod passwords;
@@ -99,7 +101,7 @@ pub use builder::AuthKitBuilder;
 pub use crypto::keys::{KeyInfo, KeyPurpose, KeyState};
 pub use crypto::password::{HashKind, HashSlotStats};
 pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
     AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, Login, PasswordChange, Permission,
@@ -108,6 +110,7 @@ pub use flows::{
 pub use ids::{EventId, LinkId, MailId, SessionId, UserId};
 pub use kit::{AuthKit, Check, Jwks, Readiness, Roles, Sessions, Stats, Users};
 pub use links::{LinkProof, LinkPurpose};
+pub use limits::Policy;
 pub use meta::RequestMeta;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]

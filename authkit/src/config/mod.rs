@@ -10,6 +10,7 @@ mod accounts;
 mod database_url;
 mod dev_keys;
 mod http_url;
+mod limits;
 mod load;
 mod mail;
 mod near;
@@ -32,6 +33,7 @@ mod value;
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
+pub use limits::{LimitsConfig, Rate, RedisConfig};
 pub use load::{FILE_NAME, check, load};
 pub use mail::{MailConfig, Notice, SmtpTls};
 pub use parse::parse;
@@ -90,6 +92,8 @@ pub struct Config {
     pub sessions: SessionsConfig,
     /// Mail: server, sender, what is not told.
     pub mail: MailConfig,
+    /// Limits of requests, and the limiter that several processes share.
+    pub limits: LimitsConfig,
 }
 
 impl Config {
@@ -109,6 +113,13 @@ impl Config {
     /// Whether the process brings the schema up to date when it starts: as set, else only in dev.
     pub fn migrate_on_start(&self) -> bool {
         self.server.migrate_on_start.unwrap_or(self.env == Environment::Dev)
+    }
+
+    /// Whether requests are refused rather than counted in memory while Redis does not answer: as set, else in prod
+    /// when a URL is given.
+    pub fn redis_required(&self) -> bool {
+        let redis = &self.limits.redis;
+        redis.required.unwrap_or(self.env == Environment::Prod && redis.is_enabled())
     }
 
     /// The issuer of access tokens: as set, else `PUBLIC_URL`.

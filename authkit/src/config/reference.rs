@@ -6,7 +6,7 @@ use super::table::settings;
 /// The reference of all settings as Markdown, made from the same table that reads them.
 pub fn reference() -> String {
     let mut out = String::from(HEAD);
-    for section in Section::ALL {
+    for &section in Section::ALL {
         // Writing to a String cannot fail.
         let _ = write!(
             out,

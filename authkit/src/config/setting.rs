@@ -14,11 +14,13 @@ pub enum Section {
     Tokens,
     /// Sessions and refresh tokens.
     Sessions,
+    /// Limits of requests.
+    Limits,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Server, Self::Accounts, Self::Passwords, Self::Tokens, Self::Sessions];
+    pub(super) const ALL: &[Self] =
+        &[Self::Server, Self::Accounts, Self::Passwords, Self::Tokens, Self::Sessions, Self::Limits];
 
     /// The name for people.
     pub const fn title(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Section {
             Self::Passwords => "Passwords",
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
+            Self::Limits => "Limits of requests",
         }
     }
 }
@@ -73,7 +76,7 @@ pub(super) type Set = fn(&mut Draft, &str) -> Result<(), String>;
 pub(super) type Show = fn(&Config, &Secrets) -> String;
 
 /// One setting: everything that reading, checking, showing and documenting it needs.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Setting {
     pub(super) name: &'static str,
     pub(super) section: Section,

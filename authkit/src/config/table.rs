@@ -1,7 +1,10 @@
 //! The one table of settings: reading, the check for unknown names, `authctl config show` and the
 //! reference all come from it.
 
+mod limits;
+
 use std::num::NonZeroUsize;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::database_url::redact_url;
@@ -12,7 +15,9 @@ use crate::secret::SecretString;
 
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
-    SETTINGS
+    static ALL: LazyLock<Vec<Setting>> =
+        LazyLock::new(|| [SETTINGS, limits::SETTINGS].into_iter().flatten().copied().collect());
+    &ALL
 }
 
 const DAY: u64 = 86_400;

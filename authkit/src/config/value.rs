@@ -1,5 +1,12 @@
 //! Readers of single values. Each says what is wrong as the end of a sentence about the setting.
 
+use std::time::Duration;
+
+/// The longest period of a limit.
+const MAX_PERIOD: Duration = Duration::from_hours(31 * 24);
+/// Seconds of the units in which periods are written, the largest first.
+const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
+
 /// The value in quotes and cut, for messages about settings that are no secrets.
 pub(super) fn quoted(text: &str) -> String {
     const MAX: usize = 40;
@@ -15,6 +22,25 @@ pub(super) fn whole<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     }
     let number = text.parse::<u64>().ok().and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| format!("is {}, which is too large", quoted(text)))
+}
+
+/// A whole number and its unit: `s`, `m`, `h` or `d`; more than nothing and at most 31 days.
+pub(super) fn period(text: &str) -> Result<Duration, String> {
+    let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, seconds)));
+    let (count, seconds) =
+        unit.ok_or_else(|| format!("has the period {}, which does not end in s, m, h or d", quoted(text)))?;
+    let span = Duration::from_secs(whole::<u64>(count)?.saturating_mul(*seconds));
+    if span.is_zero() || span > MAX_PERIOD {
+        return Err(format!("has the period {}: 1s to 31d are possible", quoted(text)));
+    }
+    Ok(span)
+}
+
+/// A period as [`period`] reads it, in the largest unit that is exact.
+pub(super) fn shown_period(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let unit = UNITS.iter().find(|(_, unit)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{seconds}s"), |(name, unit)| format!("{}{name}", seconds / unit))
 }
 
 /// `true` or `false`.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::audit::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::{Assurance, Authenticated, Ctx, FRESH};
 use crate::meta::RequestMeta;
 use crate::users::{User, check_name, check_profile, store as users};
@@ -46,6 +47,7 @@ impl Ctx {
         meta: &RequestMeta,
     ) -> Result<User> {
         let change = change.checked()?;
+        self.limit(Door::Other, meta).await?;
         self.require_current(auth).await?;
         let user = auth.user_id();
         let meta_in = meta.clone();
@@ -75,6 +77,7 @@ impl Ctx {
         auth: &Authenticated,
         meta: &RequestMeta,
     ) -> Result<()> {
+        self.limit(Door::Other, meta).await?;
         self.require_current(auth).await?;
         auth.require(Assurance::any().within(FRESH))?;
         let user = auth.user_id();

@@ -6,6 +6,7 @@ use crate::audit::Entry;
 use crate::crypto::password::{MAX_PASSWORD_BYTES, Verification};
 use crate::error::{Error, ErrorKind, FieldCode, FieldError, Result};
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::gate::{Gate, Start, gate};
 use crate::flows::tokens::Facts;
 use crate::flows::{Ctx, Tokens};
@@ -47,6 +48,7 @@ pub enum Login {
 impl Ctx {
     pub(crate) async fn login(self: &Arc<Self>, input: Credentials, meta: &RequestMeta) -> Result<Login> {
         let (email, password) = check_input(&input)?;
+        self.limit(Door::Login { email: &email, device: None }, meta).await?;
         let row = {
             let email = email.clone();
             self.db

@@ -6,6 +6,7 @@ use crate::audit::Entry;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::{Authenticated, Ctx, Ruling};
 use crate::ids::{SessionId, UserId};
 use crate::meta::RequestMeta;
@@ -16,6 +17,7 @@ use crate::users::store as users;
 impl Ctx {
     /// Any genuine token of the session ends it, older ones too; anything else does nothing.
     pub(crate) async fn logout(self: &Arc<Self>, token: &str, meta: &RequestMeta) -> Result<()> {
+        self.limit(Door::Other, meta).await?;
         let Some(genuine) = self.genuine(token, meta).await? else { return Ok(()) };
         let id = genuine.session;
         let session = self.db.read(move |conn| Box::pin(async move { store::by_id(conn, id).await })).await?;
@@ -34,6 +36,7 @@ impl Ctx {
         auth: &Authenticated,
         meta: &RequestMeta,
     ) -> Result<u64> {
+        self.limit(Door::Other, meta).await?;
         self.end_sessions_of(auth.user_id(), EndReason::LogoutAll, Action::LogoutAll, meta).await
     }
 

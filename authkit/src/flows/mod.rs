@@ -4,7 +4,9 @@ pub(crate) mod account;
 pub(crate) mod authenticate;
 pub(crate) mod credential_change;
 pub(crate) mod email_change;
+pub(crate) mod doors;
 pub(crate) mod gate;
+pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
@@ -33,9 +35,11 @@ use crate::error::{Error, Result};
 use crate::events::Action;
 use crate::ids::{SessionId, UserId};
 use crate::mail::Outbox;
+use crate::limits::Limiter;
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
+use crate::sessions::owners::Owners;
 use crate::sessions::revocations::{Revocation, Revocations};
 use crate::time::{SharedClock, Timestamp};
 use crate::users::Email;
@@ -61,6 +65,8 @@ pub(crate) struct Ctx {
     pub(crate) keys: Arc<Keys>,
     pub(crate) audit: Audit,
     pub(crate) outbox: Outbox,
+    pub(crate) limiter: Limiter,
+    pub(crate) owners: Owners,
     pub(crate) hasher: PasswordHasher,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,

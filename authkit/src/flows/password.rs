@@ -6,6 +6,7 @@ use crate::audit::Entry;
 use crate::crypto::password::Verification;
 use crate::error::{Error, ErrorKind, FieldCode, Result};
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::{Authenticated, Ctx};
 use crate::ids::UserId;
 use crate::meta::RequestMeta;
@@ -39,6 +40,7 @@ impl Ctx {
         input: PasswordChange,
         meta: &RequestMeta,
     ) -> Result<()> {
+        self.limit(Door::Other, meta).await?;
         let current = self.require_current(auth).await?;
         let (user, session) = (auth.user_id(), auth.session_id());
         let email = &current.user.email;

@@ -49,6 +49,7 @@ enum Judgement {
 impl Ctx {
     pub(crate) async fn refresh(self: &Arc<Self>, token: &str, meta: &RequestMeta) -> Result<Tokens> {
         let genuine = self.genuine(token, meta).await?.ok_or(ErrorKind::RefreshInvalid)?;
+        self.limit_refresh(genuine.session, meta).await?;
         for _ in 0..TRIES {
             if let Some(view) = self.rotate(&genuine).await? {
                 return self.issue(meta, facts(&view)).await;

@@ -7,6 +7,7 @@ use crate::config::EmailVerification;
 use crate::db::Tx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::{Ctx, Ruling, mailed};
 use crate::ids::UserId;
 use crate::links::LinkPurpose;
@@ -50,6 +51,7 @@ pub enum SignedUp {
 impl Ctx {
     pub(crate) async fn signup(self: &Arc<Self>, input: SignUp, meta: &RequestMeta) -> Result<SignedUp> {
         let (email, name, password) = self.check_signup(&input)?;
+        self.limit(Door::SignUp, meta).await?;
         let password = self.check_breach(password, "/password", None, meta).await?;
         let hash = self.hasher.hash(&password).await?;
         let id = UserId::generate(self.now(), &*self.random)?;

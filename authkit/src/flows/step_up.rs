@@ -7,6 +7,7 @@ use crate::audit::Entry;
 use crate::crypto::password::Verification;
 use crate::error::{ErrorKind, Result};
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::gate::Start;
 use crate::flows::login::AMR_PASSWORD;
 use crate::flows::tokens::Facts;
@@ -32,6 +33,7 @@ impl Ctx {
         proof: StepUp,
         meta: &RequestMeta,
     ) -> Result<Tokens> {
+        self.limit(Door::Other, meta).await?;
         let current = self.require_current(auth).await?;
         let (user, session) = (auth.user_id(), auth.session_id());
         let StepUp::Password(password) = proof;

@@ -72,6 +72,7 @@ impl Ctx {
     /// Makes the tokens of a session at its present counter. The refresh token is the same each time.
     pub(crate) async fn issue(&self, meta: &RequestMeta, facts: Facts<'_>) -> Result<Tokens> {
         let session = facts.session;
+        self.owners.remember(session.id, session.user_id);
         let now = self.now();
         let access_end = (now + self.config.tokens.access_ttl).min(session.absolute_expires_at);
         let refresh_end =

@@ -2,6 +2,7 @@
 //! what was revoked while access tokens for it are still unexpired.
 
 mod model;
+pub(crate) mod owners;
 pub(crate) mod revocations;
 pub(crate) mod store;
 pub(crate) mod token;

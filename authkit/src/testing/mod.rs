@@ -9,7 +9,9 @@ mod random;
 
 use std::num::NonZeroUsize;
 
-use crate::config::{Argon2Config, Config, EmailVerification, Secrets, SessionPolicy};
+use std::time::Duration;
+
+use crate::config::{Argon2Config, Config, EmailVerification, LimitsConfig, Rate, Secrets, SessionPolicy};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::flows::{Authenticated, Credentials, Login, SignUp, SignedUp, Tokens};
@@ -25,13 +27,18 @@ pub use random::SeededRandom;
 /// The password of every account that [`TestKit::sign_up`] makes.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// Settings for tests: the cheapest Argon2id there is, many devices, no verification.
+/// A limit that no test hits.
+pub const GENEROUS: Rate = Rate::new(1_000_000, Duration::from_secs(1));
+
+/// Settings for tests: the cheapest Argon2id there is, many devices, no verification, [`GENEROUS`] limits. A test of
+/// limits sets those it is about in `config.limits`, or all to [`LimitsConfig::default`].
 pub fn config() -> Config {
     let mut config = Config::default();
     config.passwords.argon2 = Argon2Config::new(8, 1, 1);
     config.passwords.max_concurrent = NonZeroUsize::new(2);
     config.accounts.email_verification = Some(EmailVerification::Optional);
     config.sessions.policy = SessionPolicy::Multi;
+    config.limits = LimitsConfig::default().with_all(GENEROUS);
     config
 }
 

@@ -3,7 +3,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::super::{
-    Config, EmailVerification, Environment, JwtAlgorithm, RoleDefinition, SessionPolicy, TokenTransport,
+    Config, EmailVerification, Environment, JwtAlgorithm, Rate, RoleDefinition, SessionPolicy, TokenTransport,
 };
 use super::*;
 use crate::secret::ExposeSecret;
@@ -30,6 +30,8 @@ fn shown(errors: &[SettingError]) -> String {
 
 /// Name, a value other than the default, the same in TOML, whether it arrived.
 type Good = (&'static str, &'static str, &'static str, fn(&Settings) -> bool);
+
+const RATE: Rate = Rate::new(7, Duration::from_mins(2));
 
 const GOOD: &[Good] = &[
     ("ENV", "staging", "\"staging\"", |s| s.config.env == Environment::Staging),
@@ -89,6 +91,25 @@ const GOOD: &[Good] = &[
     ("SESSION_MAX_PER_USER", "3", "3", |s| s.config.sessions.max_per_user == 3),
     ("SESSION_BIND_IP", "true", "true", |s| s.config.sessions.bind_ip),
     ("REVOCATION_POLL_SECONDS", "2", "2", |s| s.config.sessions.revocation_poll == Duration::from_secs(2)),
+    ("RL_LOGIN_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.login_ip == RATE),
+    ("RL_LOGIN_EMAIL_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.login_email == RATE),
+    ("RL_SIGNUP_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.signup_ip == RATE),
+    ("RL_RESET_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.reset_ip == RATE),
+    ("RL_RESET_EMAIL_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.reset_email == RATE),
+    ("RL_REFRESH_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.refresh_user == RATE),
+    ("RL_MAIL_RECIPIENT_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.mail_recipient == RATE),
+    ("RL_MFA_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.mfa_user == RATE),
+    ("RL_LINK_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.link_ip == RATE),
+    ("RL_S3_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.s3_user == RATE),
+    ("RL_FALLBACK_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.fallback_ip == RATE),
+    (
+        "REDIS_URL",
+        "redis://a:CANARY@b, redis://:CANARY@c:7001",
+        "[\"redis://a:CANARY@b\", \"redis://:CANARY@c:7001\"]",
+        |s| s.config.limits.redis.urls == ["redis://a:CANARY@b", "redis://:CANARY@c:7001"],
+    ),
+    ("REDIS_ENABLED", "false", "false", |s| s.config.limits.redis.enabled == Some(false)),
+    ("REDIS_REQUIRED", "true", "true", |s| s.config.redis_required()),
 ];
 
 #[test]
@@ -144,6 +165,7 @@ fn the_environment_wins_and_the_file_is_still_judged() {
                 "EMAIL_VERIFICATION" => "\"required\"",
                 "JWT_ALG" => "\"HS256\"",
                 "SESSION_POLICY" => "\"single\"",
+                rate if rate.starts_with("RL_") => "\"9/3h\"",
                 _ => "\"other\"",
             },
         };
@@ -363,7 +385,6 @@ fn near_misses_are_warned_about_without_their_values() {
         "SHELL",
         "HOSTNAME",
         "PGHOST",
-        "REDIS_URL",
         "SMTP_HOST",
         "MFA_TOTP_PERIOD",
         "MFA_TOTP_DIGITS",
@@ -381,7 +402,6 @@ fn near_misses_are_warned_about_without_their_values() {
         "AWS_SESSION_TOKEN",
         "WEBHOOK_SECRET",
         "AUDIT_RETENTION_DAYS",
-        "RL_REFRESH_USER_LIMIT",
         "S3_CREDENTIALS_TTL_SECONDS",
         "INTERNAL_CLEANUP_TOKEN",
         "CLEANUP_INTERVAL",

@@ -1,0 +1,106 @@
+//! How often something may be done: the limiter, in memory and in Redis.
+//!
+//! A request names its buckets, each a [`Policy`] and a keyed hash of whose requests are counted. All are asked; one
+//! that refuses refuses the request, and what the others had let pass is given back, so that whoever hits one limit
+//! cannot use up another's with refused requests.
+
+mod gcra;
+mod memory;
+mod metrics;
+
+use std::borrow::Cow;
+
+use self::gcra::{Gcra, Verdict};
+use self::memory::MemoryLimiter;
+use crate::config::{Config, Rate};
+use crate::error::{Error, LimitState, Result};
+use crate::time::SharedClock;
+
+/// Whose requests a bucket counts: a keyed hash, so that no limiter holds an address or an e-mail.
+pub(crate) type Key = [u8; 16];
+
+/// A limit by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Its name in answers and metrics. Letters, digits, `_` and `-` are best.
+    pub name: Cow<'static, str>,
+    /// How often.
+    pub rate: Rate,
+}
+
+impl Policy {
+    /// A limit of that name.
+    pub fn new(name: impl Into<Cow<'static, str>>, rate: Rate) -> Self {
+        Self { name: name.into(), rate }
+    }
+}
+
+/// One of a request's buckets.
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket {
+    pub(crate) policy: Policy,
+    pub(crate) key: Key,
+}
+
+impl Bucket {
+    fn state(&self, rate: Rate, verdict: Verdict) -> LimitState {
+        let gcra = Gcra::new(rate);
+        let counts = (rate.limit.get(), gcra.remaining(verdict));
+        LimitState::new(self.policy.name.clone(), counts, (gcra.next_in(verdict), rate.period))
+    }
+}
+
+/// The limiter of a process: Redis where it is set up, else, and while Redis does not answer, memory.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    memory: MemoryLimiter,
+}
+
+impl Limiter {
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] when Redis is asked for and this build has none, or an address of it is none.
+    pub(crate) fn new(config: &Config, clock: &SharedClock) -> Result<Self> {
+        let memory = MemoryLimiter::new(SharedClock::clone(clock));
+        if config.limits.redis.is_enabled() {
+            return Err(Error::config("REDIS_URL is set, but this build has no limiter in Redis"));
+        }
+        Ok(Self { memory })
+    }
+
+    /// Takes one request from each bucket, or none from any. Gives their states.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::RateLimited`]; [`crate::ErrorKind::Unavailable`] when Redis is required and does not
+    /// answer.
+    pub(crate) async fn take(&self, buckets: &[Bucket]) -> Result<Vec<LimitState>> {
+        self.take_in_memory(buckets, |rate| rate)
+    }
+
+    fn take_in_memory(&self, buckets: &[Bucket], share: fn(Rate) -> Rate) -> Result<Vec<LimitState>> {
+        let gcra = |bucket: &Bucket| Gcra::new(share(bucket.policy.rate));
+        let verdicts: Vec<_> = buckets.iter().map(|b| self.memory.take(gcra(b), b.key)).collect();
+        if verdicts.iter().any(|verdict| !verdict.allowed) {
+            for (bucket, _) in buckets.iter().zip(&verdicts).filter(|(_, verdict)| verdict.allowed) {
+                self.memory.give_back(gcra(bucket), bucket.key);
+            }
+        }
+        judge(buckets, share, &verdicts)
+    }
+}
+
+/// The refusal with the longest wait, if any.
+fn judge(buckets: &[Bucket], share: fn(Rate) -> Rate, verdicts: &[Verdict]) -> Result<Vec<LimitState>> {
+    let mut states = Vec::with_capacity(buckets.len());
+    let mut refusal: Option<LimitState> = None;
+    for (bucket, verdict) in buckets.iter().zip(verdicts) {
+        let state = bucket.state(share(bucket.policy.rate), *verdict);
+        metrics::decided(&bucket.policy.name, verdict.allowed);
+        if verdict.allowed {
+            states.push(state);
+        } else if refusal.as_ref().is_none_or(|longest| state.reset > longest.reset) {
+            refusal = Some(state);
+        }
+    }
+    refusal.map_or(Ok(states), |state| Err(Error::rate_limited(state)))
+}
