@@ -4,6 +4,7 @@
 
 mod accounts;
 mod keys;
+mod mails;
 mod roles;
 mod seed;
 mod seed_file;

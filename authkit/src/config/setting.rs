@@ -14,11 +14,13 @@ pub enum Section {
     Tokens,
     /// Sessions and refresh tokens.
     Sessions,
+    /// Mail: server, sender, what is not told.
+    Mail,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Server, Self::Accounts, Self::Passwords, Self::Tokens, Self::Sessions];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Server, Self::Accounts, Self::Passwords, Self::Tokens, Self::Sessions, Self::Mail];
 
     /// The name for people.
     pub const fn title(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Section {
             Self::Passwords => "Passwords",
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
+            Self::Mail => "Mail",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The one table of settings: reading, the check for unknown names, `authctl config show` and the
 //! reference all come from it.
 
+mod mail;
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -452,4 +454,12 @@ static SETTINGS: &[Setting] = &[
         set: |d, t| seconds(t, 1).map(|v| d.config.sessions.revocation_poll = v),
         show: |c, _| c.sessions.revocation_poll.as_secs().to_string(),
     },
+    mail::SMTP_HOST,
+    mail::SMTP_PORT,
+    mail::SMTP_USER,
+    mail::SMTP_PASSWORD,
+    mail::SMTP_TLS,
+    mail::MAIL_FROM,
+    mail::MAIL_DIR,
+    mail::NOTICES_OFF,
 ];

@@ -1,6 +1,7 @@
 //! What may be set to what. One list of rules for settings that were read and for those set in code.
 
 mod accounts;
+mod mail;
 mod server;
 mod tokens;
 
@@ -28,6 +29,7 @@ impl Config {
         server::judge(self, &mut report);
         accounts::judge(self, has_mailer, &mut report);
         tokens::judge(self, secrets, &mut report);
+        mail::judge(self, secrets, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }
 }

@@ -26,7 +26,7 @@ use crate::db::{Db, Job, Tx};
 use crate::error::{Error, Result};
 use crate::events::Action;
 use crate::ids::{SessionId, UserId};
-use crate::mail::Outbox;
+use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
@@ -55,6 +55,7 @@ pub(crate) struct Ctx {
     pub(crate) keys: Arc<Keys>,
     pub(crate) audit: Audit,
     pub(crate) outbox: Outbox,
+    pub(crate) courier: Courier,
     pub(crate) hasher: PasswordHasher,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
