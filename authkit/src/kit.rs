@@ -25,6 +25,7 @@ use crate::flows::{
     Authenticated, Credentials, Ctx, Login, PasswordChange, ProfileChange, SignUp, SignedUp, StepUp, Tokens,
 };
 use crate::ids::{SessionId, UserId};
+use crate::mail::{Delivery, MailHealth};
 use crate::meta::RequestMeta;
 use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
@@ -58,6 +59,8 @@ pub struct Readiness {
     pub database: Check,
     /// Keys are there and the view of revocations is young enough.
     pub keys: Check,
+    /// Mails go out: degraded when the mail server could not be reached or mails are stuck. Requests do not need it.
+    pub mail: Check,
 }
 
 impl Readiness {
@@ -260,7 +263,12 @@ impl AuthKit {
         let database = if fresh.is_ok() { Check::Ok } else { Check::Down };
         let young = self.ctx.revocations.is_trusted();
         let keys = if young && self.ctx.keys.signing().is_ok() { Check::Ok } else { Check::Down };
-        Readiness { database, keys }
+        let mail = match self.ctx.courier.health().await {
+            MailHealth::Off => Check::Off,
+            MailHealth::Ok => Check::Ok,
+            MailHealth::Degraded => Check::Degraded,
+        };
+        Readiness { database, keys, mail }
     }
 
     /// Figures for metrics.
@@ -285,6 +293,29 @@ impl AuthKit {
                 tracing::warn!(%error, "what other processes changed could not be read");
             }
         }
+    }
+
+    /// Whether mails can be sent.
+    pub fn has_mailer(&self) -> bool {
+        self.ctx.outbox.is_on()
+    }
+
+    /// Sends what is in the outbox, until `shutdown` is done; then mails under way get ten seconds. One process at
+    /// least must run it, and several may: no mail is in two hands at the same time. See [`crate::manual::mail`] for
+    /// what is promised.
+    pub async fn deliver(&self, shutdown: impl Future<Output = ()> + Send) {
+        self.ctx.courier.run(shutdown).await;
+    }
+
+    /// Sends what is due now: for tests, and for hosts that wake up now and then instead of running
+    /// [`Self::deliver`]. Ends early when the mail server cannot be reached.
+    pub async fn deliver_due(&self) -> Result<Delivery> {
+        self.ctx.courier.run_once().await
+    }
+
+    /// Mails that wait to be sent.
+    pub async fn waiting_mails(&self) -> Result<u64> {
+        self.ctx.courier.waiting().await
     }
 
     /// Reads at once what other processes changed: for tests, and for hosts without [`Self::maintain`].

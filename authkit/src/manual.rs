@@ -9,6 +9,9 @@ pub mod storage {}
 #[doc = include_str!("../docs/keys.md")]
 pub mod keys {}
 
+#[doc = include_str!("../docs/mail.md")]
+pub mod mail {}
+
 #[doc = include_str!("../docs/embedding.md")]
 pub mod embedding {}
 

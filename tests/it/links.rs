@@ -52,8 +52,10 @@ impl Letter {
 /// All mails since the last look, the oldest first.
 pub(crate) async fn letters(t: &TestKit) -> Vec<Letter> {
     t.deliver_all().await.unwrap();
-    t.mailbox()
-        .take()
+    let mut mails = t.mailbox().take();
+    // Several are on their way at the same time.
+    mails.sort_by_key(|mail| mail.id);
+    mails
         .into_iter()
         .map(|mail| Letter { kind: mail.template.name(), to: mail.to, text: mail.text })
         .collect()

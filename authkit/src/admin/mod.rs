@@ -5,6 +5,7 @@
 mod accounts;
 mod keys;
 mod links;
+mod mails;
 mod roles;
 mod seed;
 mod seed_file;

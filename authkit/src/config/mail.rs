@@ -105,6 +105,11 @@ impl MailConfig {
         self.smtp_port.unwrap_or(self.smtp_tls.port())
     }
 
+    /// The sender of all mails.
+    pub fn sender(&self) -> &str {
+        self.from.as_deref().unwrap_or("no-reply@localhost")
+    }
+
     /// Whether that notice is sent.
     pub fn tells(&self, notice: Notice) -> bool {
         !self.notices_off.iter().any(|name| name == notice.name())

@@ -16,11 +16,20 @@ pub enum Section {
     Sessions,
     /// Limits of requests.
     Limits,
+    /// Mail: server, sender, what is not told.
+    Mail,
 }
 
 impl Section {
-    pub(super) const ALL: &[Self] =
-        &[Self::Server, Self::Accounts, Self::Passwords, Self::Tokens, Self::Sessions, Self::Limits];
+    pub(super) const ALL: &[Self] = &[
+        Self::Server,
+        Self::Accounts,
+        Self::Passwords,
+        Self::Tokens,
+        Self::Sessions,
+        Self::Limits,
+        Self::Mail,
+    ];
 
     /// The name for people.
     pub const fn title(self) -> &'static str {
@@ -31,6 +40,7 @@ impl Section {
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
             Self::Limits => "Limits of requests",
+            Self::Mail => "Mail",
         }
     }
 }

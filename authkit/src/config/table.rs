@@ -2,6 +2,7 @@
 //! reference all come from it.
 
 mod limits;
+mod mail;
 
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
@@ -479,4 +480,12 @@ static SETTINGS: &[Setting] = &[
         set: |d, t| seconds(t, 1).map(|v| d.config.sessions.revocation_poll = v),
         show: |c, _| c.sessions.revocation_poll.as_secs().to_string(),
     },
+    mail::SMTP_HOST,
+    mail::SMTP_PORT,
+    mail::SMTP_USER,
+    mail::SMTP_PASSWORD,
+    mail::SMTP_TLS,
+    mail::MAIL_FROM,
+    mail::MAIL_DIR,
+    mail::NOTICES_OFF,
 ];

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod limits;
+mod mail;
 mod server;
 mod tokens;
 
@@ -30,6 +31,7 @@ impl Config {
         accounts::judge(self, has_mailer, &mut report);
         tokens::judge(self, secrets, &mut report);
         limits::judge(self, &mut report);
+        mail::judge(self, secrets, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }
 }

@@ -198,7 +198,9 @@ mod tests {
         let (key, random) = ([7; KEY_LEN], SeededRandom::new(4));
         let sealed = seal_with(&key, b"a link", b"row 1", &random).unwrap();
         assert_eq!(**open_with(&key, &sealed, b"row 1").unwrap(), *b"a link");
-        assert!(open_with(&key, &sealed, b"row 2").is_err() && open_with(&[8; 32], &sealed, b"row 1").is_err());
+        assert!(
+            open_with(&key, &sealed, b"row 2").is_err() && open_with(&[8; 32], &sealed, b"row 1").is_err()
+        );
         for at in 0..sealed.len() {
             let mut edited = sealed.clone();
             edited[at] ^= 1;

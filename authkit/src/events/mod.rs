@@ -109,6 +109,10 @@ actions! {
     KeyCreate = "key.create",
     /// A data key was replaced.
     KeyRotate = "key.rotate",
+    /// An operator made a waiting mail due at once.
+    MailRetry = "mail.retry",
+    /// An operator took a waiting mail out of the outbox.
+    MailDrop = "mail.drop",
     /// The data keys were sealed anew under another root.
     KeyReseal = "key.reseal",
 }

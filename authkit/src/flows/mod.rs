@@ -34,8 +34,8 @@ use crate::db::{Db, Job, Tx};
 use crate::error::{Error, Result};
 use crate::events::Action;
 use crate::ids::{SessionId, UserId};
-use crate::mail::Outbox;
 use crate::limits::Limiter;
+use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
@@ -67,6 +67,7 @@ pub(crate) struct Ctx {
     pub(crate) outbox: Outbox,
     pub(crate) limiter: Limiter,
     pub(crate) owners: Owners,
+    pub(crate) courier: Courier,
     pub(crate) hasher: PasswordHasher,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,

@@ -80,9 +80,4 @@ impl AuthKit {
     pub async fn undo_email_change(&self, proof: LinkProof, meta: &RequestMeta) -> Result<()> {
         self.ctx.undo_email_change(proof, meta).await
     }
-
-    /// Whether mails can be sent.
-    pub fn has_mailer(&self) -> bool {
-        self.ctx.outbox.is_on()
-    }
 }

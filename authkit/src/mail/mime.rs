@@ -49,16 +49,18 @@ pub(super) fn message(mail: &OutgoingMail) -> Vec<u8> {
 /// it is.
 pub(crate) fn one_line(text: &str) -> String {
     let space = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
-    let hidden = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    let text: String =
-        text.chars().map(|c| if space(c) { ' ' } else { c }).filter(|c| !hidden(*c)).collect();
+    let hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let text: String = text.chars().map(|c| if space(c) { ' ' } else { c }).filter(|c| !hidden(*c)).collect();
     text.trim().to_owned()
 }
 
 fn mailbox(text: &str) -> String {
     let text = one_line(text);
     let address = bare_address(&text);
-    let name = text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')).map_or("", |(name, _)| name.trim());
+    let name =
+        text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')).map_or("", |(name, _)| name.trim());
     let name = name.trim_matches('"');
     if name.is_empty() {
         address.to_owned()
@@ -86,7 +88,8 @@ fn encoded_words(text: &str) -> String {
             word.push(c);
         }
     }
-    let words: Vec<String> = words.iter().map(|word| format!("=?utf-8?b?{}?=", base64(word.as_bytes()))).collect();
+    let words: Vec<String> =
+        words.iter().map(|word| format!("=?utf-8?b?{}?=", base64(word.as_bytes()))).collect();
     words.join("\r\n ")
 }
 
@@ -98,7 +101,8 @@ fn base64(bytes: &[u8]) -> String {
 /// `Sat, 21 Nov 2026 09:05:00 +0000` (RFC 5322 section 3.3).
 fn date(at: crate::time::Timestamp) -> String {
     use time::format_description::well_known::Rfc2822;
-    let moment = time::OffsetDateTime::from_unix_timestamp(at.as_secs()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let moment =
+        time::OffsetDateTime::from_unix_timestamp(at.as_secs()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     moment.format(&Rfc2822).unwrap_or_default()
 }
 
@@ -136,3 +140,6 @@ fn quoted_printable(line: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,11 @@ impl Outbox {
 
     /// 503 without a mailer. Call it before anything that depends on an account.
     pub(crate) fn require(&self) -> Result<()> {
-        if self.is_on() { Ok(()) } else { Err(Error::unavailable("no mail can be sent: SMTP_HOST is not set")) }
+        if self.is_on() {
+            Ok(())
+        } else {
+            Err(Error::unavailable("no mail can be sent: SMTP_HOST is not set"))
+        }
     }
 
     /// Done when something new may be due.
@@ -207,9 +211,14 @@ impl Outbox {
         let kid = kid.to_string();
         let row = NewRow { id, template, user, key_id: &kid, payload: &sealed, now, expires_at };
         store::insert(tx.conn(), &row).await?;
-        let woken = Arc::clone(inner);
-        tx.on_commit(move || woken.wake.notify_one());
+        self.wake_after(tx);
         Ok(id)
+    }
+
+    /// Something in the outbox is due once the transaction is durable.
+    pub(crate) fn wake_after(&self, tx: &mut Tx<'_>) {
+        let woken = Arc::clone(&self.inner);
+        tx.on_commit(move || woken.wake.notify_one());
     }
 
     pub(super) async fn open(&self, db: &Db, id: MailId, key_id: &str, sealed: &[u8]) -> Result<Payload> {

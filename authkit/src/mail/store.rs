@@ -27,13 +27,16 @@ const CLAIM: &str = "UPDATE authkit_outbox SET lease = $2, due_at = $3, attempts
         WHERE finished_at IS NULL AND due_at <= $1 ORDER BY due_at, id LIMIT $4)
     RETURNING id, template, key_id, payload, attempts, created_at, expires_at";
 /// The payload holds live secrets: it goes with the last use.
-const FINISH: &str = "UPDATE authkit_outbox SET state = $3, finished_at = $4, last_error = $5, payload = NULL, lease = NULL
+const FINISH: &str =
+    "UPDATE authkit_outbox SET state = $3, finished_at = $4, last_error = $5, payload = NULL, lease = NULL
     WHERE id = $1 AND lease = $2 AND finished_at IS NULL";
-const PUT_BACK: &str = "UPDATE authkit_outbox SET lease = NULL, due_at = $3, last_error = $4, attempts = attempts - $5
+const PUT_BACK: &str =
+    "UPDATE authkit_outbox SET lease = NULL, due_at = $3, last_error = $4, attempts = attempts - $5
     WHERE id = $1 AND lease = $2 AND finished_at IS NULL";
 const SWEEP: &str = "DELETE FROM authkit_outbox WHERE id IN
     (SELECT id FROM authkit_outbox WHERE finished_at IS NOT NULL AND finished_at < $1 LIMIT $2)";
-const BACKLOG: &str = "SELECT CAST(COUNT(*) AS BIGINT) AS waiting, MIN(due_at) AS oldest_due FROM authkit_outbox
+const BACKLOG: &str =
+    "SELECT CAST(COUNT(*) AS BIGINT) AS waiting, MIN(due_at) AS oldest_due FROM authkit_outbox
     WHERE finished_at IS NULL";
 const FORGET: &str = "DELETE FROM authkit_outbox WHERE user_id = $1";
 
@@ -53,7 +56,8 @@ const BY_ID: &str = concat!(listed!(), "WHERE id = $1");
 /// Not while it is being sent.
 const DUE_NOW: &str = "UPDATE authkit_outbox SET due_at = $2, lease = NULL
     WHERE id = $1 AND finished_at IS NULL AND (lease IS NULL OR due_at <= $2) RETURNING id";
-const DROP: &str = "UPDATE authkit_outbox SET state = 'dropped', finished_at = $2, payload = NULL, lease = NULL
+const DROP: &str =
+    "UPDATE authkit_outbox SET state = 'dropped', finished_at = $2, payload = NULL, lease = NULL
     WHERE id = $1 AND finished_at IS NULL AND (lease IS NULL OR due_at <= $2) RETURNING id";
 
 row! {

@@ -5,6 +5,7 @@
 //! refused with `ENV=prod`.
 
 mod clock;
+mod mailbox;
 mod random;
 
 use std::num::NonZeroUsize;
@@ -22,6 +23,7 @@ use crate::users::User;
 use crate::{AuthKitBuilder, random::SecureRandom as _};
 
 pub use clock::ManualClock;
+pub use mailbox::Mailbox;
 pub use random::SeededRandom;
 
 /// The password of every account that [`TestKit::sign_up`] makes.
@@ -54,6 +56,8 @@ pub struct TestKit {
     pub kit: AuthKit,
     /// Its clock; starts at 2026-01-01T00:00:00Z.
     pub clock: ManualClock,
+    /// What [`Self::deliver_all`] sent, unless another mailer was given.
+    pub mailbox: Mailbox,
 }
 
 /// Somebody who is signed in.
@@ -113,8 +117,23 @@ impl TestKit {
         let mut seed = [0; 8];
         crate::random::SystemRandom::new().fill(&mut seed)?;
         let random = SeededRandom::new(u64::from_be_bytes(seed));
-        let builder = AuthKit::builder(db, secrets()).config(config).clock(clock.clone()).random(random);
-        Ok(Self { kit: more(builder).build().await?, clock })
+        let mailbox = Mailbox::new();
+        let builder = AuthKit::builder(db, secrets())
+            .config(config)
+            .clock(clock.clone())
+            .random(random)
+            .mailer(mailbox.clone());
+        Ok(Self { kit: more(builder).build().await?, clock, mailbox })
+    }
+
+    /// The mails that were sent. Call [`Self::deliver_all`] first.
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// Sends all that is due.
+    pub async fn deliver_all(&self) -> Result<crate::mail::Delivery> {
+        self.kit.deliver_due().await
     }
 
     /// An account with [`PASSWORD`].

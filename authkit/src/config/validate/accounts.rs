@@ -26,7 +26,7 @@ fn email_verification(config: &Config, has_mailer: bool, report: &mut Report) {
     if has_mailer || config.email_verification() != EmailVerification::Required {
         return;
     }
-    let fix = "set it to optional or off until mail is configured";
+    let fix = "set SMTP_HOST and MAIL_FROM, or set it to optional or off";
     if report.env == Environment::Prod {
         report.error(NAME, "is required, but no mail can be sent, so nobody could sign in", fix);
     } else {
