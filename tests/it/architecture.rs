@@ -62,6 +62,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("authkit_revocations", "sessions"),
     ("authkit_roles", "authz"),
     ("authkit_passwords", "passwords"),
+    ("authkit_links", "links"),
 ];
 
 const TOP_LEVEL: &[&str] = &[

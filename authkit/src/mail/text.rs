@@ -60,8 +60,9 @@ impl Template {
             }
             Self::Invitation => &["link", "days", "name", "role", "organisation"],
             Self::UndoEmail => &["link", "days", "name", "at", "ip"],
-            Self::SignUpKnown | Self::AddressProved | Self::Test => &["name", "at"],
-            Self::PasswordChanged
+            Self::SignUpKnown | Self::Test => &["name", "at"],
+            Self::AddressProved
+            | Self::PasswordChanged
             | Self::EmailChanged
             | Self::FactorAdded
             | Self::FactorRemoved
