@@ -1,6 +1,7 @@
 //! The kit: what an application holds.
 
 mod links;
+mod limits;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ use crate::mail::{Delivery, MailHealth};
 use crate::meta::RequestMeta;
 use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
+
+pub use limits::Limits;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.
 #[derive(Clone)]
@@ -61,12 +64,14 @@ pub struct Readiness {
     pub keys: Check,
     /// Mails go out: degraded when the mail server could not be reached or mails are stuck. Requests do not need it.
     pub mail: Check,
+    /// Redis answers. Without it limits are stricter (degraded), or requests are refused (down) when it is required.
+    pub redis: Check,
 }
 
 impl Readiness {
     /// Whether something that requests need is down.
     pub fn is_down(&self) -> bool {
-        self.database == Check::Down || self.keys == Check::Down
+        [self.database, self.keys, self.redis].contains(&Check::Down)
     }
 }
 
@@ -236,6 +241,11 @@ impl AuthKit {
         Roles { ctx: &self.ctx }
     }
 
+    /// The limiter, for the host's own routes.
+    pub fn limits(&self) -> Limits {
+        Limits::new(Arc::clone(&self.ctx))
+    }
+
     /// Data keys, to look at.
     pub fn keys(&self) -> Vec<KeyInfo> {
         self.ctx.keys.infos()
@@ -257,7 +267,7 @@ impl AuthKit {
         self.ctx.audit.publisher().subscribe()
     }
 
-    /// Whether requests can be served. Asks the store.
+    /// Whether requests can be served. Asks the store, and Redis where it is set up.
     pub async fn readiness(&self) -> Readiness {
         let fresh = self.ctx.refresh_views().await;
         let database = if fresh.is_ok() { Check::Ok } else { Check::Down };
@@ -268,7 +278,13 @@ impl AuthKit {
             MailHealth::Ok => Check::Ok,
             MailHealth::Degraded => Check::Degraded,
         };
-        Readiness { database, keys, mail }
+        let redis = match self.ctx.limiter.redis_answers().await {
+            None => Check::Off,
+            Some(true) => Check::Ok,
+            Some(false) if self.ctx.limiter.is_redis_required() => Check::Down,
+            Some(false) => Check::Degraded,
+        };
+        Readiness { database, keys, mail, redis }
     }
 
     /// Figures for metrics.

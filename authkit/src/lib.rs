@@ -104,11 +104,11 @@ pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, Login, PasswordChange, Permission,
-    ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
+    AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
+    Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
 pub use ids::{EventId, LinkId, MailId, SessionId, UserId};
-pub use kit::{AuthKit, Check, Jwks, Readiness, Roles, Sessions, Stats, Users};
+pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use links::{LinkProof, LinkPurpose};
 pub use limits::Policy;
 pub use meta::RequestMeta;

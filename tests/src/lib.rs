@@ -18,6 +18,7 @@ pub mod postgres;
 pub mod process;
 pub mod race;
 pub mod raw;
+pub mod redis;
 pub mod stats;
 
 mod cargo;
@@ -26,3 +27,4 @@ pub use backends::{Backend, Store};
 pub use client::{Answer, Client};
 pub use process::{Launch, ServerProcess, authctl};
 pub use race::race;
+pub use redis::{RedisCluster, RedisServer};

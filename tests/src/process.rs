@@ -39,9 +39,15 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// `authkit-server` on that store.
+    /// `authkit-server` on that store, with limits that no test hits.
     pub fn server(store: &Store) -> Self {
-        Self::binary(cargo::binary("authkit-server")).envs(store.env())
+        Self::binary(cargo::binary("authkit-server")).envs(generous_limits()).envs(store.env())
+    }
+
+    /// The same with the limits of the defaults.
+    #[must_use]
+    pub fn default_limits(self) -> Self {
+        generous_limits().into_iter().fold(self, |launch, (name, _)| launch.without(&name))
     }
 
     /// `authkit-server` with no setting but `BIND_ADDR`.
@@ -255,6 +261,12 @@ impl Drop for ServerProcess {
     fn drop(&mut self) {
         self.kill9();
     }
+}
+
+/// Settings of limits that no test hits.
+fn generous_limits() -> Vec<(String, String)> {
+    let rates = authkit::config::settings().iter().filter(|setting| setting.name().starts_with("RL_"));
+    rates.map(|setting| (setting.name().to_owned(), "1000000/1s".to_owned())).collect()
 }
 
 /// The result of a command.

@@ -6,6 +6,7 @@ mod accounts;
 mod keys;
 mod links;
 mod mails;
+mod limits;
 mod roles;
 mod seed;
 mod seed_file;
@@ -30,6 +31,7 @@ use crate::users::User;
 
 pub use accounts::{NewUser, UserChange};
 pub use links::SentLink;
+pub use limits::{LimitInfo, LimitSubject, LimitsReport};
 pub use seed::{SeedItem, SeedOutcome, SeedPlan, SeedReport};
 pub use seed_file::{SeedFile, SeedPassword};
 pub use sessions::AllEnded;

@@ -105,6 +105,8 @@ actions! {
     RoleRevoke = "role.revoke",
     /// A role was defined or changed.
     RoleDefine = "role.define",
+    /// An operator filled the limits of an address, an e-mail or a user again.
+    LimitsReset = "limits.reset",
     /// A data key was made.
     KeyCreate = "key.create",
     /// A data key was replaced.

@@ -1,10 +1,57 @@
-//! Every door that is limited, and by what. A new door is a variant of [`Door`] and a line in [`Door::buckets`].
+//! Every limit, every door that asks limits, and which. A new limit is a line in [`limits`], a new door a variant of
+//! [`Door`] and a line in [`Door::buckets`].
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::config::{LimitsConfig, Rate};
 use crate::ids::{SessionId, UserId};
 use crate::users::Email;
+
+/// What a limit counts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LimitAxis {
+    /// The client's address: IPv4 whole, IPv6 its /64.
+    Address,
+    /// The canonical e-mail, of unknown accounts too.
+    Email,
+    /// A device that signed in before.
+    Device,
+    /// The user.
+    User,
+    /// The session, where the user is not known.
+    Session,
+}
+
+/// A limit of the library.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) name: &'static str,
+    pub(crate) axis: LimitAxis,
+    pub(crate) rate: fn(&LimitsConfig) -> Rate,
+}
+
+macro_rules! limits {
+    ($($constant:ident: $name:literal by $axis:ident as $field:ident;)*) => {
+        $(const $constant: Limit =
+            Limit { name: $name, axis: LimitAxis::$axis, rate: |config| config.$field };)*
+
+        /// All limits.
+        pub(crate) const LIMITS: &[Limit] = &[$($constant),*];
+    };
+}
+
+limits! {
+    LOGIN_IP: "login_ip" by Address as login_ip;
+    LOGIN_EMAIL: "login_email" by Email as login_email;
+    LOGIN_DEVICE: "login_device" by Device as login_email;
+    SIGNUP_IP: "signup_ip" by Address as signup_ip;
+    REFRESH_USER: "refresh_user" by User as refresh_user;
+    REFRESH_SESSION: "refresh_session" by Session as refresh_user;
+    FALLBACK_IP: "fallback_ip" by Address as fallback_ip;
+}
 
 /// What somebody is about to try.
 #[derive(Debug, Clone, Copy)]
@@ -22,33 +69,27 @@ pub(crate) enum Door<'a> {
 
 /// Whose requests are counted.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Axis<'a> {
-    /// The client's address: IPv4 whole, IPv6 its /64.
-    Address,
+pub(crate) enum Subject<'a> {
+    /// The client of the request.
+    Client,
     Email(&'a Email),
     Device(Uuid),
     User(UserId),
     Session(SessionId),
 }
 
-/// A limit's name and rate, and whose requests it counts.
-pub(super) type Asked<'a> = (&'static str, Rate, Axis<'a>);
-
 impl<'a> Door<'a> {
-    pub(super) fn buckets(self, c: &LimitsConfig) -> Vec<Asked<'a>> {
-        use Axis::{Address, Device, Email, Session, User};
-        let by_address = ("login_ip", c.login_ip, Address);
+    pub(super) fn buckets(self) -> Vec<(Limit, Subject<'a>)> {
+        use Subject::{Client, Device, Session, User};
         match self {
             Self::Login { email, device: None } => {
-                vec![by_address, ("login_email", c.login_email, Email(email))]
+                vec![(LOGIN_IP, Client), (LOGIN_EMAIL, Subject::Email(email))]
             }
-            Self::Login { device: Some(id), .. } => {
-                vec![by_address, ("login_device", c.login_email, Device(id))]
-            }
-            Self::SignUp => vec![("signup_ip", c.signup_ip, Address)],
-            Self::Refresh { user: Some(id), .. } => vec![("refresh_user", c.refresh_user, User(id))],
-            Self::Refresh { session, .. } => vec![("refresh_session", c.refresh_user, Session(session))],
-            Self::Other => vec![("fallback_ip", c.fallback_ip, Address)],
+            Self::Login { device: Some(id), .. } => vec![(LOGIN_IP, Client), (LOGIN_DEVICE, Device(id))],
+            Self::SignUp => vec![(SIGNUP_IP, Client)],
+            Self::Refresh { user: Some(id), .. } => vec![(REFRESH_USER, User(id))],
+            Self::Refresh { session, .. } => vec![(REFRESH_SESSION, Session(session))],
+            Self::Other => vec![(FALLBACK_IP, Client)],
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Asking the limiter, first thing at every door.
 
+use std::net::IpAddr;
+
 use crate::crypto::keys::KeyPurpose;
 use crate::crypto::mac;
-use crate::error::Result;
+use crate::error::{Error, LimitState, Result};
 use crate::flows::Ctx;
-use crate::flows::doors::{Axis, Door};
+use crate::flows::doors::{Door, Limit, Subject};
 use crate::ids::{SessionId, UserId};
 use crate::limits::{Bucket, Key, Policy};
 use crate::meta::{RequestMeta, network_of};
@@ -19,13 +21,17 @@ impl Ctx {
     /// [`crate::ErrorKind::RateLimited`]; [`crate::ErrorKind::Unavailable`] when Redis is required and does not
     /// answer.
     pub(crate) async fn limit(&self, door: Door<'_>, meta: &RequestMeta) -> Result<()> {
-        let asked = door.buckets(&self.config.limits);
-        let bucket = |(name, rate, axis)| {
-            let key = self.limit_key(name, axis, meta)?;
-            Ok(Bucket { policy: Policy::new(name, rate), key })
-        };
-        let buckets = asked.into_iter().map(bucket).collect::<Result<Vec<_>>>()?;
+        let asked = door.buckets();
+        let buckets = asked.into_iter().map(|(limit, subject)| self.bucket(limit, subject, meta.ip));
+        let buckets = buckets.collect::<Result<Vec<_>>>()?;
         self.limiter.take(&buckets).await.map(|_| ())
+    }
+
+    /// A limit of the host's own, by a key of its own.
+    pub(crate) async fn limit_by(&self, policy: &Policy, kind: &str, key: &[u8]) -> Result<LimitState> {
+        let key = self.keyed(&[b"host limit", policy.name.as_bytes(), kind.as_bytes(), key])?;
+        let states = self.limiter.take(&[Bucket { policy: policy.clone(), key }]).await?;
+        states.into_iter().next().ok_or_else(|| Error::internal("a bucket did not answer"))
     }
 
     /// [`Door::Refresh`] of a genuine token. The limit is the user's, the token names the session: its owner is
@@ -47,20 +53,23 @@ impl Ctx {
         }))
     }
 
-    fn limit_key(&self, name: &str, axis: Axis<'_>, meta: &RequestMeta) -> Result<Key> {
-        let of =
-            |kind: &str, subject: &[u8]| self.keyed(&[b"limit", name.as_bytes(), kind.as_bytes(), subject]);
-        match axis {
-            Axis::Address => of("address", &meta.ip.map(network_of).unwrap_or_default()),
-            Axis::Email(email) => of("email", email.key().as_bytes()),
-            Axis::Device(id) => of("device", id.as_bytes()),
-            Axis::User(user) => of("user", user.as_uuid().as_bytes()),
-            Axis::Session(session) => of("session", session.as_uuid().as_bytes()),
-        }
+    /// The bucket of a limit for somebody; `ip` is the client's address.
+    pub(crate) fn bucket(&self, limit: Limit, subject: Subject<'_>, ip: Option<IpAddr>) -> Result<Bucket> {
+        let of = |kind: &str, subject: &[u8]| {
+            self.keyed(&[b"limit", limit.name.as_bytes(), kind.as_bytes(), subject])
+        };
+        let key = match subject {
+            Subject::Client => of("address", &ip.map(network_of).unwrap_or_default()),
+            Subject::Email(email) => of("email", email.key().as_bytes()),
+            Subject::Device(id) => of("device", id.as_bytes()),
+            Subject::User(user) => of("user", user.as_uuid().as_bytes()),
+            Subject::Session(session) => of("session", session.as_uuid().as_bytes()),
+        }?;
+        Ok(Bucket { policy: Policy::new(limit.name, (limit.rate)(&self.config.limits)), key })
     }
 
     /// A keyed hash: no limiter learns whose requests it counts.
-    pub(crate) fn keyed(&self, parts: &[&[u8]]) -> Result<Key> {
+    fn keyed(&self, parts: &[&[u8]]) -> Result<Key> {
         let (key, _) = self.keys.active_bytes(KeyPurpose::Lookup)?;
         let tag = mac::mac(&key, parts);
         Ok(tag.first_chunk().copied().unwrap_or_default())

@@ -46,6 +46,7 @@ use crate::users::Email;
 
 pub use account::ProfileChange;
 pub use authenticate::{AnyRole, Assurance, Authenticated, Permission, Requirement, Role};
+pub use doors::LimitAxis;
 pub use login::{Credentials, Login};
 pub use password::PasswordChange;
 pub use signup::{SignUp, SignedUp};

@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::limit;
 use super::status::Code;
-use crate::error::{Error, ErrorKind, FieldError};
+use crate::error::{Error, ErrorKind, FieldError, LimitState};
 
 /// Media type of the error body.
 pub const JSON: &str = "application/json";
@@ -23,13 +24,14 @@ pub struct Refusal {
     message: Cow<'static, str>,
     details: Map<String, Value>,
     retry_after: Option<u64>,
+    limit: Option<LimitState>,
 }
 
 impl Refusal {
     /// A refusal with the message that belongs to its code.
     pub fn new(code: impl Into<Code>) -> Self {
         let code = code.into();
-        Self { code, message: code.message().into(), details: Map::new(), retry_after: None }
+        Self { code, message: code.message().into(), details: Map::new(), retry_after: None, limit: None }
     }
 
     /// Replaces the message.
@@ -65,6 +67,13 @@ impl Refusal {
         self.with_detail("retry_after_seconds", seconds.max(1))
     }
 
+    /// Tells which limit was hit.
+    #[must_use]
+    pub fn with_limit(mut self, state: LimitState) -> Self {
+        self.limit = Some(state);
+        self
+    }
+
     /// Which refusal it is.
     pub fn code(&self) -> Code {
         self.code
@@ -75,13 +84,16 @@ impl Refusal {
         self.code.status()
     }
 
-    /// Adds what the refusal says in headers: `WWW-Authenticate`, `Retry-After`.
+    /// Adds what the refusal says in headers: `WWW-Authenticate`, `Retry-After`, `RateLimit`, `RateLimit-Policy`.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         if let Some(challenge) = self.code.challenge() {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(state) = &self.limit {
+            limit::add_headers(headers, state);
         }
     }
 
@@ -109,9 +121,10 @@ impl From<ErrorKind> for Refusal {
 
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Self {
-        let refusal = Self::new(error.kind())
+        let mut refusal = Self::new(error.kind())
             .with_message(error.public_message().to_owned())
             .with_fields(error.fields());
+        refusal.limit = error.limit().cloned();
         match error.retry_after() {
             Some(after) => refusal.with_retry_after(after),
             None => refusal,

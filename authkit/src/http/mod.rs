@@ -8,6 +8,7 @@ pub mod bearer;
 pub mod body;
 pub mod cookies;
 pub mod json;
+pub mod limit;
 pub mod origin;
 pub mod query;
 pub mod request_id;

@@ -80,6 +80,21 @@ impl MemoryLimiter {
         }
     }
 
+    /// How long until a bucket is full again, in microseconds.
+    pub(crate) fn look(&self, key: Key) -> u64 {
+        let now = self.now();
+        let bucket = self.shard(key).and_then(|shard| shard.buckets.get(&key).copied());
+        bucket.map_or(0, |bucket| bucket.full_at.saturating_sub(now))
+    }
+
+    /// Fills a bucket again.
+    pub(crate) fn reset(&self, key: Key) {
+        if let Some(mut shard) = self.shard(key) {
+            shard.buckets.remove(&key);
+            shard.stuck_until = 0;
+        }
+    }
+
     /// Keys that are held, and bytes that they take.
     pub(crate) fn size(&self) -> (usize, usize) {
         let place = size_of::<(Key, Bucket)>() + 1;

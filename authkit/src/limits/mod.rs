@@ -7,6 +7,10 @@
 mod gcra;
 mod memory;
 mod metrics;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(all(feature = "redis", any(test, feature = "testing")))]
+mod twins;
 
 use std::borrow::Cow;
 
@@ -15,6 +19,9 @@ use self::memory::MemoryLimiter;
 use crate::config::{Config, Rate};
 use crate::error::{Error, LimitState, Result};
 use crate::time::SharedClock;
+
+#[cfg(all(feature = "redis", any(test, feature = "testing")))]
+pub(crate) use self::twins::Twins;
 
 /// Whose requests a bucket counts: a keyed hash, so that no limiter holds an address or an e-mail.
 pub(crate) type Key = [u8; 16];
@@ -51,10 +58,23 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// The state of a bucket that is full again after `ahead` microseconds.
+    fn standing(&self, ahead: u64) -> LimitState {
+        let gcra = Gcra::new(self.policy.rate);
+        // Nobody asked, so nothing was refused; what is left says enough.
+        let ahead = ahead.min(gcra.span);
+        self.state(self.policy.rate, Verdict { allowed: true, ahead })
+    }
+}
+
 /// The limiter of a process: Redis where it is set up, else, and while Redis does not answer, memory.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     memory: MemoryLimiter,
+    #[cfg(feature = "redis")]
+    redis: Option<redis::RedisLimiter>,
+    required: bool,
 }
 
 impl Limiter {
@@ -62,10 +82,18 @@ impl Limiter {
     /// [`crate::ErrorKind::Config`] when Redis is asked for and this build has none, or an address of it is none.
     pub(crate) fn new(config: &Config, clock: &SharedClock) -> Result<Self> {
         let memory = MemoryLimiter::new(SharedClock::clone(clock));
+        #[cfg(feature = "redis")]
+        let redis = redis::RedisLimiter::from_config(&config.limits.redis, clock)?;
+        #[cfg(not(feature = "redis"))]
         if config.limits.redis.is_enabled() {
-            return Err(Error::config("REDIS_URL is set, but this build has no limiter in Redis"));
+            return Err(Error::config("REDIS_URL is set, but this build is without the feature `redis`"));
         }
-        Ok(Self { memory })
+        Ok(Self {
+            memory,
+            #[cfg(feature = "redis")]
+            redis,
+            required: config.redis_required(),
+        })
     }
 
     /// Takes one request from each bucket, or none from any. Gives their states.
@@ -74,7 +102,69 @@ impl Limiter {
     /// [`crate::ErrorKind::RateLimited`]; [`crate::ErrorKind::Unavailable`] when Redis is required and does not
     /// answer.
     pub(crate) async fn take(&self, buckets: &[Bucket]) -> Result<Vec<LimitState>> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            let asks: Vec<_> = buckets.iter().map(|b| (Gcra::new(b.policy.rate), b.key)).collect();
+            if let Some(verdicts) = redis.take(&asks).await {
+                if verdicts.iter().any(|verdict| !verdict.allowed) {
+                    let passed = asks.iter().zip(&verdicts).filter(|(_, verdict)| verdict.allowed);
+                    redis.give_back(passed.map(|(ask, _)| *ask)).await;
+                }
+                return judge(buckets, |rate| rate, &verdicts);
+            }
+            for bucket in buckets {
+                metrics::degraded(&bucket.policy.name);
+            }
+            if self.required {
+                return Err(Error::unavailable("Redis does not answer, and REDIS_REQUIRED is set"));
+            }
+            return self.take_in_memory(buckets, Rate::halved);
+        }
         self.take_in_memory(buckets, |rate| rate)
+    }
+
+    /// Whether Redis answers; `None` where none is set up.
+    pub(crate) async fn redis_answers(&self) -> Option<bool> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            return Some(redis.is_ready().await);
+        }
+        None
+    }
+
+    /// Whether requests are refused while Redis does not answer.
+    pub(crate) fn is_redis_required(&self) -> bool {
+        self.required
+    }
+
+    /// How buckets stand; nothing is taken.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when Redis is set up and does not answer.
+    pub(crate) async fn look(&self, buckets: &[Bucket]) -> Result<Vec<LimitState>> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            let keys: Vec<Key> = buckets.iter().map(|bucket| bucket.key).collect();
+            let ahead = redis.look(&keys).await.ok_or_else(silent)?;
+            return Ok(buckets.iter().zip(ahead).map(|(bucket, ahead)| bucket.standing(ahead)).collect());
+        }
+        Ok(buckets.iter().map(|bucket| bucket.standing(self.memory.look(bucket.key))).collect())
+    }
+
+    /// Fills buckets again.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when Redis is set up and does not answer.
+    pub(crate) async fn reset(&self, buckets: &[Bucket]) -> Result<()> {
+        for bucket in buckets {
+            self.memory.reset(bucket.key);
+        }
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            let keys: Vec<Key> = buckets.iter().map(|bucket| bucket.key).collect();
+            redis.reset(&keys).await.ok_or_else(silent)?;
+        }
+        Ok(())
     }
 
     fn take_in_memory(&self, buckets: &[Bucket], share: fn(Rate) -> Rate) -> Result<Vec<LimitState>> {
@@ -87,6 +177,11 @@ impl Limiter {
         }
         judge(buckets, share, &verdicts)
     }
+}
+
+#[cfg(feature = "redis")]
+fn silent() -> Error {
+    Error::unavailable("Redis does not answer")
 }
 
 /// The refusal with the longest wait, if any.

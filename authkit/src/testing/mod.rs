@@ -6,6 +6,8 @@
 
 mod clock;
 mod mailbox;
+#[cfg(feature = "redis")]
+mod limits;
 mod random;
 
 use std::num::NonZeroUsize;
@@ -24,6 +26,9 @@ use crate::{AuthKitBuilder, random::SecureRandom as _};
 
 pub use clock::ManualClock;
 pub use mailbox::Mailbox;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use limits::{LimiterTwins, Said};
 pub use random::SeededRandom;
 
 /// The password of every account that [`TestKit::sign_up`] makes.

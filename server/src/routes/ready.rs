@@ -49,9 +49,9 @@ impl Checks {
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Ready>, ApiError> {
     let readiness = state.kit.readiness().await;
-    // This version has neither limits in Redis nor mails.
-    let checks =
-        Checks { database: readiness.database, redis: Check::Off, mail: Check::Off, keys: readiness.keys };
+    // This version sends no mails.
+    let (database, redis, keys) = (readiness.database, readiness.redis, readiness.keys);
+    let checks = Checks { database, redis, mail: Check::Off, keys };
     match checks.worst() {
         Check::Down => {
             let refusal = Refusal::new(ErrorKind::Unavailable)

@@ -24,6 +24,7 @@ mod context;
 mod error;
 mod extract;
 mod input;
+mod limit;
 #[cfg(feature = "openapi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]
 mod openapi;
@@ -36,6 +37,7 @@ pub use context::{RequestContext, request_context};
 pub use error::ApiError;
 pub use extract::{Meta, PathId};
 pub use input::Input;
+pub use limit::{RouteLimit, RouteLimitLayer};
 #[cfg(feature = "openapi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]
 pub use openapi::{openapi, openapi_for};
