@@ -18,6 +18,7 @@ pub mod postgres;
 pub mod process;
 pub mod race;
 pub mod raw;
+pub mod smtp;
 pub mod stats;
 
 mod cargo;

@@ -49,9 +49,13 @@ impl Checks {
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Ready>, ApiError> {
     let readiness = state.kit.readiness().await;
-    // This version has neither limits in Redis nor mails.
-    let checks =
-        Checks { database: readiness.database, redis: Check::Off, mail: Check::Off, keys: readiness.keys };
+    // This version has no limits in Redis.
+    let checks = Checks {
+        database: readiness.database,
+        redis: Check::Off,
+        mail: readiness.mail,
+        keys: readiness.keys,
+    };
     match checks.worst() {
         Check::Down => {
             let refusal = Refusal::new(ErrorKind::Unavailable)

@@ -159,6 +159,7 @@ fn the_environment_wins_and_the_file_is_still_judged() {
                 "EMAIL_VERIFICATION" => "\"required\"",
                 "JWT_ALG" => "\"HS256\"",
                 "SESSION_POLICY" => "\"single\"",
+                "SMTP_TLS" => "\"none\"",
                 _ => "\"other\"",
             },
         };
