@@ -87,6 +87,8 @@ pub(crate) enum Subject {
     Role,
     Session,
     Key,
+    Mail,
+    MailTest,
     Seed,
     Store,
 }
@@ -126,6 +128,9 @@ fn code_of(error: &authkit::Error, text: &str, subject: Subject) -> Code {
     match (error.kind(), subject) {
         (ErrorKind::NotFound, _) if text.starts_with("there is no role") => Code::RoleMissing,
         (ErrorKind::NotFound, Subject::Session) if text.contains("session") => Code::SessionMissing,
+        (ErrorKind::NotFound, Subject::Mail) => Code::MailMissing,
+        (ErrorKind::Conflict, Subject::Mail) => Code::MailOver,
+        (ErrorKind::Unavailable, Subject::MailTest) => Code::MailRefused,
         (ErrorKind::NotFound, _) => Code::UserMissing,
         (ErrorKind::Conflict, _) if text.contains("last super_admin") => Code::LastAdmin,
         (ErrorKind::Conflict, Subject::Seed) if text.starts_with("demo accounts") => Code::SeedDemo,

@@ -19,6 +19,7 @@ pub mod process;
 pub mod race;
 pub mod raw;
 pub mod redis;
+pub mod smtp;
 pub mod stats;
 
 mod cargo;

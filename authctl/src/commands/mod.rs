@@ -4,6 +4,7 @@ mod config;
 mod doctor;
 mod help;
 mod key;
+mod mail;
 mod migrate;
 mod role;
 mod seed;
@@ -13,7 +14,8 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, MigrateCommand, RoleCommand, SessionCommand, UserCommand,
+    Command, ConfigCommand, Format, KeyCommand, MailCommand, MigrateCommand, OutboxCommand, RoleCommand,
+    SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -30,6 +32,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Session(command) => session::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
+        Command::Mail(command) => mail::run(app, command).await,
         Command::Completions { shell } => help::completions(app, shell),
         Command::Man { dir } => help::man(app, dir.as_deref()),
         Command::Version => help::version(app),
@@ -60,7 +63,11 @@ impl Command {
             // Without an account or a role nothing is audited.
             Self::Migrate(MigrateCommand::Up) => Meaning { dry_run: true, ..looks },
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
-            | Self::Session(SessionCommand::Revoke { all: true, .. }) => asks,
+            | Self::Session(SessionCommand::Revoke { all: true, .. })
+            | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
+            // Nothing is audited: nothing changes.
+            Self::Mail(MailCommand::Test { .. }) => Meaning { dry_run: true, ..looks },
+            Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
             | Self::Doctor
             | Self::Migrate(MigrateCommand::Status { .. })
@@ -68,8 +75,12 @@ impl Command {
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
             | Self::Token(_)
+            | Self::Mail(
+                MailCommand::Preview { .. }
+                | MailCommand::Outbox(OutboxCommand::List { .. } | OutboxCommand::Show { .. }),
+            )
             | Self::Key(KeyCommand::List | KeyCommand::Jwks) => looks,
-            Self::Seed(_) | Self::User(_) | Self::Role(_) | Self::Session(_) | Self::Key(_) => writes,
+            Self::Seed(_) | Self::User(_) | Self::Role(_) | Self::Session(_) | Self::Key(_) | Self::Mail(_) => writes,
         }
     }
 }

@@ -15,17 +15,15 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParam
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 
-use super::mailer::{MailError, Mailer, OutgoingMail};
+use super::mailer::{MailError, MailErrorKind, Mailer, OutgoingMail};
 use crate::config::{Config, Secrets, SmtpTls};
 use crate::error::{Error, Result};
 use crate::secret::ExposeSecret as _;
 use crate::time::{Clock as _, SystemClock};
 
-/// To connect, encrypt and sign in, all of it.
-const OPEN: Duration = Duration::from_secs(10);
-/// For the answer to a command.
-const COMMAND: Duration = Duration::from_secs(10);
-/// For the answer to a whole message, which servers scan.
+/// To connect, encrypt and sign in, all of it; and for the answer to a command.
+const COMMAND: Duration = Duration::from_secs(8);
+/// For the answer to a whole message, which servers scan. All together stay below what the worker allows.
 const CONTENT: Duration = Duration::from_secs(25);
 /// A connection that was idle for longer is not used again: servers close them.
 const IDLE: Duration = Duration::from_secs(30);
@@ -44,6 +42,7 @@ pub struct SmtpMailer {
     parameters: Option<TlsParameters>,
     credentials: Option<Credentials>,
     hello: ClientId,
+    times: Times,
     clock: SystemClock,
     idle: Mutex<Vec<(AsyncSmtpConnection, Duration)>>,
 }
@@ -94,9 +93,18 @@ impl SmtpMailer {
             parameters,
             credentials,
             hello: ClientId::default(),
+            times: Times { command: COMMAND, content: CONTENT },
             clock: SystemClock::new(),
             idle: Mutex::default(),
         })
+    }
+
+    /// With other times to wait: for a connection or the answer to a command (8 s), and for the answer to a whole message
+    /// (25 s). The worker gives up a mail after 60 s in all.
+    #[must_use]
+    pub fn with_time_outs(mut self, command: Duration, content: Duration) -> Self {
+        self.times = Times { command, content };
+        self
     }
 
     /// Connects, encrypts, signs in. Whatever fails here is nothing against the mail.
@@ -105,7 +113,7 @@ impl SmtpMailer {
             let wrapped = if self.tls == SmtpTls::Tls { self.parameters.clone() } else { None };
             let address = (self.host.as_str(), self.port);
             let mut conn =
-                AsyncSmtpConnection::connect_tokio1(address, Some(OPEN), &self.hello, wrapped, None)
+                AsyncSmtpConnection::connect_tokio1(address, Some(self.times.command), &self.hello, wrapped, None)
                     .await
                     .map_err(|e| unreachable("to connect", &e))?;
             if self.tls == SmtpTls::Starttls {
@@ -123,7 +131,7 @@ impl SmtpMailer {
             }
             Ok(conn)
         };
-        match tokio::time::timeout(OPEN, opening).await {
+        match tokio::time::timeout(self.times.command, opening).await {
             Ok(out) => out,
             Err(_) => Err(MailError::unreachable("the mail server did not answer in time")),
         }
@@ -162,7 +170,7 @@ impl SmtpMailer {
             }
         };
         let done = match begun {
-            Ok(()) => finish(&mut conn, to, &message).await,
+            Ok(()) => finish(&mut conn, to, &message, self.times).await,
             Err(refusal) => Err(refusal),
         };
         match done {
@@ -172,7 +180,7 @@ impl SmtpMailer {
             }
             Err(refusal) => {
                 // The server said no and goes on listening.
-                if !refusal.broken && command(&mut conn, Rset, "RSET").await.is_ok() {
+                if !refusal.broken && command(&mut conn, Rset, "RSET", self.times).await.is_ok() {
                     self.keep(conn);
                 }
                 Err(refusal.error)
@@ -198,9 +206,14 @@ impl SmtpMailer {
         if !ascii {
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
-        let out = command(conn, MailFrom::new(Some(from.clone()), parameters), "MAIL").await;
+        let out = command(conn, MailFrom::new(Some(from.clone()), parameters), "MAIL", self.times).await;
         // A refused sender is a wrong setting, and no reason to throw mails away.
-        out.map_err(|refusal| Refusal { error: MailError::temporary(refusal.error.to_string()), ..refusal })
+        out.map_err(|refusal| match refusal.error.kind() {
+            MailErrorKind::Permanent => {
+                Refusal { error: MailError::temporary(refusal.error.to_string()), ..refusal }
+            }
+            _ => refusal,
+        })
     }
 }
 
@@ -227,15 +240,23 @@ struct Refusal {
     broken: bool,
 }
 
+/// How long answers may take.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    command: Duration,
+    content: Duration,
+}
+
 async fn finish(
     conn: &mut AsyncSmtpConnection,
     to: Address,
     message: &[u8],
+    times: Times,
 ) -> std::result::Result<(), Refusal> {
-    command(conn, Rcpt::new(to, Vec::new()), "RCPT").await?;
-    command(conn, Data, "DATA").await?;
+    command(conn, Rcpt::new(to, Vec::new()), "RCPT", times).await?;
+    command(conn, Data, "DATA", times).await?;
     // Whatever happens from here on, the server may have the mail.
-    match tokio::time::timeout(CONTENT, conn.message(message)).await {
+    match tokio::time::timeout(times.content, conn.message(message)).await {
         Ok(Ok(response)) if u16::from(response.code()) / 100 == 2 => Ok(()),
         Ok(Ok(_)) => Err(out_of_step("the message")),
         Ok(Err(error)) => Err(judge("the message", &error)),
@@ -247,8 +268,9 @@ async fn command(
     conn: &mut AsyncSmtpConnection,
     command: impl fmt::Display,
     name: &str,
+    times: Times,
 ) -> std::result::Result<(), Refusal> {
-    match tokio::time::timeout(COMMAND, conn.command(command)).await {
+    match tokio::time::timeout(times.command, conn.command(command)).await {
         Ok(Ok(response)) => match u16::from(response.code()) {
             354 if name == "DATA" => Ok(()),
             200..=299 if name != "DATA" => Ok(()),
@@ -280,7 +302,7 @@ fn judge(name: &str, error: &SmtpError) -> Refusal {
     let text = format!("{name} was answered with {number}");
     match number {
         // The server is going away (RFC 5321 section 3.8).
-        421 => Refusal { error: MailError::temporary(text), broken: true },
+        421 => Refusal { error: MailError::unreachable(text), broken: true },
         // It wants something of us, not of this mail (RFC 4954 section 6); or does not know the command.
         500..=504 | 530 | 534 | 535 | 538 => Refusal { error: MailError::temporary(text), broken: false },
         500..=599 => Refusal { error: MailError::permanent(text), broken: false },

@@ -11,7 +11,6 @@ mod limits;
 mod random;
 
 use std::num::NonZeroUsize;
-
 use std::time::Duration;
 
 use crate::config::{Argon2Config, Config, EmailVerification, LimitsConfig, Rate, Secrets, SessionPolicy};
@@ -19,6 +18,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::flows::{Authenticated, Credentials, Login, SignUp, SignedUp, Tokens};
 use crate::kit::AuthKit;
+use crate::mail::{Mail, Template};
 use crate::meta::RequestMeta;
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::users::User;
@@ -134,6 +134,46 @@ impl TestKit {
     /// The mails that were sent. Call [`Self::deliver_all`] first.
     pub fn mailbox(&self) -> &Mailbox {
         &self.mailbox
+    }
+
+    /// Puts mails into the outbox as a flow would, one for each address, in one transaction. Their links have the
+    /// secret `token`; they are worth sending for `lifetime`, by default as long as their kind is.
+    pub async fn enqueue(
+        &self,
+        template: Template,
+        addresses: Vec<String>,
+        token: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<()> {
+        let (ctx, token) = (std::sync::Arc::clone(&self.kit.ctx), token.to_owned());
+        self.kit
+            .db()
+            .write(move |tx| {
+                let (ctx, addresses, token) = (std::sync::Arc::clone(&ctx), addresses.clone(), token.clone());
+                Box::pin(async move {
+                    for address in &addresses {
+                        let mut mail = Mail::new(template, address).token(&token);
+                        if let Some(lifetime) = lifetime {
+                            mail = mail.not_after(ctx.now() + lifetime);
+                        }
+                        ctx.outbox.enqueue(tx, mail).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Puts what an unknown address costs into the outbox.
+    pub async fn enqueue_nothing(&self) -> Result<()> {
+        let ctx = std::sync::Arc::clone(&self.kit.ctx);
+        self.kit
+            .db()
+            .write(move |tx| {
+                let ctx = std::sync::Arc::clone(&ctx);
+                Box::pin(async move { ctx.outbox.enqueue_nothing(tx).await.map(|_| ()) })
+            })
+            .await
     }
 
     /// Sends all that is due.

@@ -183,6 +183,7 @@ fn the_environment_wins_and_the_file_is_still_judged() {
                 "JWT_ALG" => "\"HS256\"",
                 "SESSION_POLICY" => "\"single\"",
                 rate if rate.starts_with("RL_") => "\"9/3h\"",
+                "SMTP_TLS" => "\"none\"",
                 _ => "\"other\"",
             },
         };
