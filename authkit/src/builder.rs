@@ -21,6 +21,7 @@ use crate::events::{Event, Publisher};
 use crate::flows::{ClaimsContext, ClaimsSource, Ctx};
 use crate::kit::AuthKit;
 use crate::limits::Limiter;
+use crate::lockout::Lockouts;
 use crate::mail::{Courier, MailText, Mailer, Outbox, Template, Texts};
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
@@ -219,6 +220,7 @@ impl AuthKitBuilder {
         let slots = slots.unwrap_or(NonZeroUsize::MIN);
         let queue = slots.get().saturating_mul(QUEUE_PER_SLOT);
         let hasher = PasswordHasher::new(config.passwords.argon2, slots, queue, Arc::clone(&random))?;
+        let lockouts = Lockouts::new(config.lockout.clone(), Arc::clone(&clock));
         let timing = revocations::Timing {
             poll: config.sessions.revocation_poll,
             access_ttl: config.tokens.access_ttl,
@@ -251,6 +253,7 @@ impl AuthKitBuilder {
             owners: Owners::default(),
             courier,
             hasher,
+            lockouts,
             breach,
             revocations,
             verified: VerifiedCache::new(verifier, DEFAULT_CAPACITY),

@@ -76,3 +76,11 @@ id! {
     /// Identifies a mail in the outbox.
     MailId
 }
+id! {
+    /// Identifies a lockout: a counter of failed attempts, and what it locks.
+    LockoutId
+}
+id! {
+    /// Identifies a device that signed in before.
+    DeviceId
+}

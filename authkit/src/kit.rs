@@ -1,7 +1,7 @@
 //! The kit: what an application holds.
 
-mod links;
 mod limits;
+mod links;
 
 use std::fmt;
 use std::sync::Arc;
@@ -132,7 +132,9 @@ impl AuthKit {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidCredentials`] for an unknown account, a wrong password, a disabled or deleted account:
-    /// one answer, at one cost (R5). [`ErrorKind::EmailUnverified`] only after the right password.
+    /// one answer, at one cost (R5). [`ErrorKind::Locked`] after too many of them, alike for accounts that do not exist
+    /// and for the right password; [`ErrorKind::RateLimited`] while as many are being judged as may fail.
+    /// [`ErrorKind::EmailUnverified`] only after the right password.
     pub async fn login(&self, credentials: Credentials, meta: &RequestMeta) -> Result<Login> {
         let out = self.ctx.login(credentials, meta).await;
         count("authkit_logins_total", out.as_ref().err().map(crate::Error::kind));
@@ -155,7 +157,7 @@ impl AuthKit {
         self.ctx.logout(refresh_token, meta).await
     }
 
-    /// Ends all sessions of the caller. Returns how many.
+    /// Ends all sessions of the caller and forgets his devices. Returns how many sessions there were.
     pub async fn logout_all(&self, auth: &Authenticated, meta: &RequestMeta) -> Result<u64> {
         self.ctx.logout_all(auth, meta).await
     }
@@ -163,7 +165,9 @@ impl AuthKit {
     /// Changes the caller's password and ends his other sessions. His own goes on by refresh.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredentials`] for a wrong present password, [`ErrorKind::Validation`] for a bad new one.
+    /// [`ErrorKind::InvalidCredentials`] for a wrong present password, which counts like a failed sign-in;
+    /// [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for [`Self::login`]; [`ErrorKind::Validation`] for a bad new
+    /// one.
     pub async fn change_password(
         &self,
         auth: &Authenticated,
@@ -176,7 +180,8 @@ impl AuthKit {
     /// Proves the caller again: a new session takes the place of his present one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredentials`] when the proof is wrong.
+    /// [`ErrorKind::InvalidCredentials`] when the proof is wrong, which counts like a failed sign-in;
+    /// [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for [`Self::login`].
     pub async fn step_up(&self, auth: &Authenticated, proof: StepUp, meta: &RequestMeta) -> Result<Tokens> {
         self.ctx.step_up(auth, proof, meta).await
     }

@@ -73,6 +73,7 @@ mod builder;
 pub mod config;
 mod crypto;
 pub mod db;
+mod devices;
 pub mod error;
 pub mod events;
 mod flows;
@@ -81,9 +82,10 @@ mod flows;
 pub mod http;
 pub mod ids;
 mod kit;
-mod links;
-pub mod mail;
 mod limits;
+mod links;
+pub mod lockout;
+pub mod mail;
 pub mod manual;
 pub mod meta;
 mod passwords;
@@ -107,10 +109,11 @@ pub use flows::{
     AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
     Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{EventId, LinkId, MailId, SessionId, UserId};
+pub use ids::{DeviceId, EventId, LinkId, LockoutId, MailId, SessionId, UserId};
 pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
-pub use links::{LinkProof, LinkPurpose};
 pub use limits::Policy;
+pub use links::{LinkProof, LinkPurpose};
+pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]

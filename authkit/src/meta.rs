@@ -6,7 +6,8 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestMeta {
-    /// The client's address, canonical; `None` where there is no client (CLI, jobs).
+    /// The client's address, canonical; `None` where there is no client (CLI, jobs). Never leave it out where there is
+    /// one: everybody without an address is counted as one, so failed sign-ins of some lock all of them.
     pub ip: Option<IpAddr>,
     /// The client's `User-Agent`, cut to 512 bytes when stored.
     pub user_agent: Option<String>,

@@ -27,6 +27,7 @@ const LEVELS: &[(&str, u32)] = &[
     ("idempotency", 24),
     ("passwords", 30),
     ("lockout", 30),
+    ("devices", 30),
     ("links", 30),
     ("mfa", 30),
     ("oauth", 30),
@@ -63,6 +64,8 @@ const OWNERS: &[(&str, &str)] = &[
     ("authkit_roles", "authz"),
     ("authkit_passwords", "passwords"),
     ("authkit_links", "links"),
+    ("authkit_lockouts", "lockout"),
+    ("authkit_devices", "devices"),
 ];
 
 const TOP_LEVEL: &[&str] = &[

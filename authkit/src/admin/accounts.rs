@@ -7,6 +7,7 @@ use crate::audit::{Audit, Entry};
 use crate::authz::{SUPER_ADMIN, store as roles};
 use crate::crypto::password::{HashKind, recognise};
 use crate::db::{Tx, is_constraint};
+use crate::devices;
 use crate::error::{Error, ErrorKind, FieldCode, Result};
 use crate::events::Action;
 use crate::flows::signup::taken;
@@ -388,6 +389,8 @@ impl Ctx {
             return Ok(Err(refusal.with_public("Delete the account first.")));
         }
         self.revocations.revoke(tx, Revocation::User(user, i64::MAX)).await?;
+        self.forget_attempts_of(tx, user, &record.user.email).await?;
+        devices::store::forget_of_user(tx.conn(), user).await?;
         users::delete(tx.conn(), user).await?;
         Outbox::forget(tx.conn(), user).await?;
         Audit::forget(tx.conn(), user).await?;

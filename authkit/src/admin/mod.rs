@@ -4,9 +4,10 @@
 
 mod accounts;
 mod keys;
-mod links;
-mod mails;
 mod limits;
+mod links;
+mod lockouts;
+mod mails;
 mod roles;
 mod seed;
 mod seed_file;
@@ -30,8 +31,8 @@ use crate::sessions::{EndReason, Session};
 use crate::users::User;
 
 pub use accounts::{NewUser, UserChange};
-pub use links::SentLink;
 pub use limits::{LimitInfo, LimitSubject, LimitsReport};
+pub use links::SentLink;
 pub use seed::{SeedItem, SeedOutcome, SeedPlan, SeedReport};
 pub use seed_file::{SeedFile, SeedPassword};
 pub use sessions::AllEnded;

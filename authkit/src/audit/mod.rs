@@ -58,6 +58,8 @@ pub(crate) struct Entry {
     pub(crate) own: bool,
     /// Whether anybody may have asked, although it was granted: nothing was proved.
     pub(crate) unproved: bool,
+    /// Whether it is the library's own doing, although it is about an account.
+    pub(crate) by_system: bool,
     pub(crate) details: Map<String, Value>,
     /// For the mail to the owner; not part of the event.
     pub(crate) told: Told,
@@ -84,6 +86,7 @@ impl Entry {
             session: None,
             own: false,
             unproved: false,
+            by_system: false,
             details: Map::new(),
             told: Told::default(),
         }
@@ -98,6 +101,12 @@ impl Entry {
     /// Asked for by somebody who proved nothing.
     pub(crate) fn unproved(mut self) -> Self {
         self.unproved = true;
+        self
+    }
+
+    /// Done by no person: a lock, for instance.
+    pub(crate) fn by_system(mut self) -> Self {
+        self.by_system = true;
         self
     }
 
@@ -159,6 +168,7 @@ impl Audit {
         let actor = match (&meta.operator, entry.user, entry.outcome) {
             (Some(operator), ..) => one_line(operator),
             _ if entry.unproved => "anonymous".to_owned(),
+            _ if entry.by_system => "system".to_owned(),
             (None, Some(user), outcome) if outcome == Outcome::Success || entry.own => format!("user:{user}"),
             (None, None, Outcome::Success) => "system".to_owned(),
             _ => "anonymous".to_owned(),

@@ -12,6 +12,7 @@ mod dev_keys;
 mod http_url;
 mod limits;
 mod load;
+mod lockout;
 mod mail;
 mod near;
 mod parse;
@@ -35,6 +36,7 @@ pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
 pub use load::{FILE_NAME, check, load};
+pub use lockout::LockoutConfig;
 pub use mail::{MailConfig, Notice, SmtpTls};
 pub use parse::parse;
 pub use passwords::{Argon2Config, PasswordsConfig};
@@ -94,6 +96,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// Limits of requests, and the limiter that several processes share.
     pub limits: LimitsConfig,
+    /// Locks after failed sign-ins.
+    pub lockout: LockoutConfig,
 }
 
 impl Config {

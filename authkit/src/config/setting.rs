@@ -16,6 +16,8 @@ pub enum Section {
     Sessions,
     /// Limits of requests.
     Limits,
+    /// Locks after failed sign-ins.
+    Lockout,
     /// Mail: server, sender, what is not told.
     Mail,
 }
@@ -28,6 +30,7 @@ impl Section {
         Self::Tokens,
         Self::Sessions,
         Self::Limits,
+        Self::Lockout,
         Self::Mail,
     ];
 
@@ -41,6 +44,7 @@ impl Section {
             Self::Sessions => "Sessions",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
+            Self::Lockout => "Locks after failed sign-ins",
         }
     }
 }

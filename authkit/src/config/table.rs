@@ -2,6 +2,7 @@
 //! reference all come from it.
 
 mod limits;
+mod lockout;
 mod mail;
 
 use std::num::NonZeroUsize;
@@ -16,8 +17,9 @@ use crate::secret::SecretString;
 
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
-    static ALL: LazyLock<Vec<Setting>> =
-        LazyLock::new(|| [SETTINGS, limits::SETTINGS].into_iter().flatten().copied().collect());
+    static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+        [SETTINGS, limits::SETTINGS, lockout::SETTINGS].into_iter().flatten().copied().collect()
+    });
     &ALL
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod limits;
+mod lockout;
 mod mail;
 mod server;
 mod tokens;
@@ -32,6 +33,7 @@ impl Config {
         tokens::judge(self, secrets, &mut report);
         limits::judge(self, &mut report);
         mail::judge(self, secrets, &mut report);
+        lockout::judge(self, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }
 }

@@ -246,6 +246,11 @@ impl Db {
         }
     }
 
+    /// Marks something as under way that ends in writes, so that [`Self::drain`] waits for it.
+    pub(crate) fn under_way(&self) -> RunningGuard {
+        self.running.enter()
+    }
+
     /// Waits until no write is under way. Call it at shutdown, after the last request was answered.
     pub async fn drain(&self) {
         self.running.idle().await;
@@ -370,7 +375,7 @@ struct Running {
 
 /// One write under way.
 #[derive(Debug)]
-struct RunningGuard(Arc<Running>);
+pub(crate) struct RunningGuard(Arc<Running>);
 
 impl Running {
     fn enter(self: &Arc<Self>) -> RunningGuard {

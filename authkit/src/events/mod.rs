@@ -99,6 +99,12 @@ actions! {
     RefreshAhead = "refresh.ahead",
     /// A genuine refresh token refused by the state of account or session.
     RefreshRefused = "refresh.refused",
+    /// So many attempts failed that no more are judged for a time.
+    LockoutLock = "lockout.lock",
+    /// A further lock, longer than the one before it, or of a whole network. Comes beside its `lockout.lock`.
+    LockoutEscalate = "lockout.escalate",
+    /// An operator or the owner ended a lock or forgot failed attempts.
+    LockoutUnlock = "lockout.unlock",
     /// A role was given to a user.
     RoleGrant = "role.grant",
     /// A role was taken from a user.

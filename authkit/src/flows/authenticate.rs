@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flows::Ctx;
 use crate::ids::{SessionId, UserId};
 use crate::meta::RequestMeta;
-use crate::sessions::store;
+use crate::sessions::{SessionRecord, store};
 use crate::time::Timestamp;
 use crate::users::{Record, UserStatus, store as users};
 
@@ -213,6 +213,14 @@ impl Ctx {
     /// Asks the store whether session and account still stand as the token says: before anything that changes a
     /// credential or grants something (R14).
     pub(crate) async fn require_current(&self, auth: &Authenticated) -> Result<Record> {
+        self.require_current_session(auth).await.map(|(record, _)| record)
+    }
+
+    /// As [`Self::require_current`], with the session that asks.
+    pub(crate) async fn require_current_session(
+        &self,
+        auth: &Authenticated,
+    ) -> Result<(Record, SessionRecord)> {
         let (user, session, limits) = (auth.user_id(), auth.session_id(), self.limits());
         let (record, view) = self
             .db
@@ -224,12 +232,12 @@ impl Ctx {
                 })
             })
             .await?;
-        let stands = view.is_some_and(|view| view.alive && view.session.user_id == user);
-        match record {
-            Some(record)
-                if stands && record.user.status == UserStatus::Active && record.version.ver == auth.ver() =>
+        let stands = view.filter(|view| view.alive && view.session.user_id == user);
+        match (record, stands) {
+            (Some(record), Some(view))
+                if record.user.status == UserStatus::Active && record.version.ver == auth.ver() =>
             {
-                Ok(record)
+                Ok((record, view.session))
             }
             _ => Err(Error::new(ErrorKind::Unauthenticated, "the token is no longer current")),
         }

@@ -4,6 +4,7 @@
 
 use crate::audit::Entry;
 use crate::db::Tx;
+use crate::devices::store as devices;
 use crate::error::{ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::Ctx;
@@ -43,7 +44,7 @@ impl ProvedBy {
 }
 
 impl Ctx {
-    /// A new epoch, all sessions but `keep` dead, `keep` carried over; all links dead but those that give a former
+    /// A new epoch, all devices forgotten, all sessions but `keep` dead, `keep` carried over; all links dead but those that give a former
     /// address back; all access tokens void, the kept session's too. Returns the version and how many sessions
     /// ended; `None` when the account changed since `from`.
     ///
@@ -78,6 +79,7 @@ impl Ctx {
             Some(session) => sessions::move_to_epoch(tx.conn(), session, version.epoch).await?,
             None => false,
         };
+        devices::forget_of_user(tx.conn(), user).await?;
         links::end_of_user(tx.conn(), user, LinkEnd::CredentialChange, now).await?;
         self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
         let sessions = u64::try_from(ended.len()).unwrap_or(u64::MAX);

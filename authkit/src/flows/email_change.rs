@@ -64,8 +64,7 @@ impl Ctx {
         } else {
             self.outbox.enqueue_nothing(tx).await?;
         }
-        let entry =
-            Entry::success(Action::EmailChangeRequest, user).session(session).detail("mailed", free);
+        let entry = Entry::success(Action::EmailChangeRequest, user).session(session).detail("mailed", free);
         self.audit.grant(tx, meta, entry).await?;
         Ok(Ok(()))
     }

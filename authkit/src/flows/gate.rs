@@ -8,7 +8,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::events::Action;
 use crate::flows::Ctx;
-use crate::ids::{SessionId, UserId};
+use crate::ids::{DeviceId, SessionId, UserId};
 use crate::meta::{RequestMeta, network_of};
 use crate::sessions::revocations::Revocation;
 use crate::sessions::{EndReason, SessionRecord, clean_user_agent, store};
@@ -45,6 +45,8 @@ pub(crate) struct Start {
     pub(crate) amr: &'static str,
     /// The session whose place it takes, if any: device, place under the cap and absolute end carry over.
     pub(crate) replaces: Option<SessionRecord>,
+    /// The device from which it begins.
+    pub(crate) device: Option<DeviceId>,
 }
 
 /// A session that has begun, and what its access token will say.
@@ -126,6 +128,7 @@ impl Ctx {
             cip,
             auth_time: now,
             amr: start.amr.to_owned(),
+            device: start.device,
         })
     }
 }

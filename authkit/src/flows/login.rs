@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::audit::Entry;
-use crate::crypto::password::{MAX_PASSWORD_BYTES, Verification};
+use crate::crypto::password::{Admission, MAX_PASSWORD_BYTES, Verification};
 use crate::error::{Error, ErrorKind, FieldCode, FieldError, Result};
 use crate::events::Action;
+use crate::flows::attempt::{Factor, Reservation, Target};
 use crate::flows::doors::Door;
 use crate::flows::gate::{Gate, Start, gate};
 use crate::flows::tokens::Facts;
@@ -28,12 +29,22 @@ pub struct Credentials {
     pub email: String,
     /// As typed.
     pub password: SecretString,
+    /// [`Tokens::device_token`] of an earlier sign-in on this device. One that is unknown, or another account's,
+    /// counts as absent.
+    pub device_token: Option<SecretString>,
 }
 
 impl Credentials {
     /// An e-mail and a password.
     pub fn new(email: impl Into<String>, password: impl Into<SecretString>) -> Self {
-        Self { email: email.into(), password: password.into() }
+        Self { email: email.into(), password: password.into(), device_token: None }
+    }
+
+    /// Adds the token of a device that signed in before.
+    #[must_use]
+    pub fn with_device_token(mut self, token: impl Into<SecretString>) -> Self {
+        self.device_token = Some(token.into());
+        self
     }
 }
 
@@ -48,72 +59,118 @@ pub enum Login {
 impl Ctx {
     pub(crate) async fn login(self: &Arc<Self>, input: Credentials, meta: &RequestMeta) -> Result<Login> {
         let (email, password) = check_input(&input)?;
-        self.limit(Door::Login { email: &email, device: None }, meta).await?;
-        let row = {
-            let email = email.clone();
-            self.db
-                .read(move |conn| Box::pin(async move { passwords::for_sign_in(conn, email.key()).await }))
-                .await?
-        };
+        let device = self.shown_device(input.device_token.as_ref(), &email).await?;
+        let known = device.as_ref().map(|device| device.id.as_uuid());
+        self.limit(Door::Login { email: &email, device: known }, meta).await?;
+        let target = self.target(Factor::Password, &email, device, meta)?;
+        let key = email.clone();
+        let (target, row) = self
+            .unless_locked(target, meta, move |conn| {
+                Box::pin(async move { passwords::for_sign_in(conn, key.key()).await })
+            })
+            .await?;
+        let admission = self.hasher.admit().await?;
+        let attempt = Attempt { email, password, row, meta: meta.clone() };
+        let ctx = Arc::clone(self);
+        self.detached(async move { ctx.judge_login(attempt, target, admission).await }).await
+    }
+
+    async fn judge_login(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        target: Target,
+        admission: Admission,
+    ) -> Result<Login> {
+        let Attempt { email, password, row, meta } = attempt;
+        let owner = row.as_ref().map(|row| UserId::from_uuid(row.id));
+        let reservation = self.reserve(target.of(owner), &meta).await?;
         // Unknown accounts and accounts without a password cost the same hash (R5). No connection is held.
         let stored = row.as_ref().and_then(|row| row.hash.clone());
-        let verification = self.hasher.verify(&password, stored).await?;
+        let out = self.hasher.verify_admitted(&admission, &password, stored).await;
+        let verification = self.unsettled(&reservation, out, &meta).await?;
         let (Some(row), Verification::Match { needs_rehash }) = (row.as_ref(), verification) else {
+            drop(admission);
             let entry = match &row {
                 Some(row) => failure(Some(row), "wrong_password"),
                 None => failure(None, "unknown").detail("email_hash", self.email_fingerprint(&email)?),
             };
-            return self.refuse(meta, entry, ErrorKind::InvalidCredentials.into()).await;
+            self.fail(&reservation, entry, &meta).await?;
+            return Err(ErrorKind::InvalidCredentials.into());
         };
         let status =
             UserStatus::from_name(&row.status).ok_or_else(|| Error::internal("an unknown status"))?;
         match gate(status, row.email_verified_at.is_some(), self.unverified_may()) {
             Gate::Open => {}
+            // Counts like a wrong password, or the lock would tell that the password was right (R5).
             Gate::Closed(why) => {
-                return self
-                    .refuse(meta, failure(Some(row), why), ErrorKind::InvalidCredentials.into())
-                    .await;
+                self.fail(&reservation, failure(Some(row), why), &meta).await?;
+                return Err(ErrorKind::InvalidCredentials.into());
             }
             Gate::Unverified => {
                 let entry = failure(Some(row), "email_unverified");
-                return self.refuse(meta, entry, ErrorKind::EmailUnverified.into()).await;
+                self.give_back(&reservation, Some(entry), &meta).await?;
+                return Err(ErrorKind::EmailUnverified.into());
             }
         }
-        let upgraded = if needs_rehash { Some(self.hasher.hash(&password).await?) } else { None };
-        self.complete_login(row, upgraded, meta).await.map(Login::Complete)
+        let upgraded = if needs_rehash {
+            let out = self.hasher.hash_admitted(&admission, &password).await;
+            Some(self.unsettled(&reservation, out, &meta).await?)
+        } else {
+            None
+        };
+        drop(admission);
+        self.complete_login(row, upgraded, &email, &reservation, &meta).await.map(Login::Complete)
     }
 
     async fn complete_login(
         self: &Arc<Self>,
         row: &SignInRow,
         upgraded: Option<String>,
+        email: &Email,
+        reservation: &Reservation,
         meta: &RequestMeta,
     ) -> Result<Tokens> {
         let user = UserId::from_uuid(row.id);
-        let start = Start { user, epoch: row.epoch, amr: AMR_PASSWORD, replaces: None };
+        let device = self.device_of(reservation.target().device(), email);
+        let device = self.unsettled(reservation, device, meta).await?;
+        let token = device.token();
+        let start =
+            Start { user, epoch: row.epoch, amr: AMR_PASSWORD, replaces: None, device: Some(device.id()) };
         let rehash = row.hash.clone().zip(upgraded);
-        let meta_in = meta.clone();
+        let job = Arc::new((start, rehash, device, reservation.clone(), meta.clone()));
         let started = self
             .decide(meta, Action::Login, Some(user), move |ctx, tx| {
-                let (meta, start, rehash) = (meta_in.clone(), start.clone(), rehash.clone());
+                let job = Arc::clone(&job);
                 Box::pin(async move {
-                    let Some(started) = ctx.start_session(tx, &meta, &start).await? else {
+                    let (start, rehash, device, reservation, meta) = &*job;
+                    let Some(started) = ctx.start_session(tx, meta, start).await? else {
                         let entry = Entry::failure(Action::Login, Some(user), "changed_meanwhile");
-                        ctx.audit.record(tx, &meta, entry).await?;
+                        ctx.audit.record(tx, meta, entry).await?;
                         return Ok(Err(ErrorKind::InvalidCredentials.into()));
                     };
-                    if let Some((old, new)) = &rehash {
+                    if let Some((old, new)) = rehash {
                         passwords::rehash(tx.conn(), user, old, new).await?;
                     }
+                    ctx.remember_device(tx, device, &started).await?;
+                    ctx.succeed_in(tx, reservation).await?;
                     let entry = Entry::success(Action::Login, user).session(started.session.id);
-                    ctx.audit.grant(tx, &meta, entry).await?;
+                    ctx.audit.grant(tx, meta, entry).await?;
                     Ok(Ok(started))
                 })
             })
-            .await?;
+            .await;
+        let started = self.unsettled(reservation, started, meta).await?;
         let facts = Facts { session: &started.session, ver: started.ver, roles: started.roles };
-        self.issue(meta, facts).await
+        Ok(Tokens { device_token: token, ..self.issue(meta, facts).await? })
     }
+}
+
+/// A sign-in on its way.
+struct Attempt {
+    email: Email,
+    password: SecretString,
+    row: Option<SignInRow>,
+    meta: RequestMeta,
 }
 
 fn failure(row: Option<&SignInRow>, why: &str) -> Entry {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::audit::Entry;
 use crate::db::Tx;
+use crate::devices;
 use crate::error::Result;
 use crate::events::Action;
 use crate::flows::doors::Door;
@@ -30,7 +31,7 @@ impl Ctx {
         }
     }
 
-    /// Ends all sessions of the caller. Returns how many.
+    /// Ends all sessions of the caller and forgets his devices. Returns how many sessions there were.
     pub(crate) async fn logout_all(
         self: &Arc<Self>,
         auth: &Authenticated,
@@ -103,6 +104,7 @@ impl Ctx {
         let now = self.now();
         let Some(version) = users::bump_ver(tx.conn(), user, now).await? else { return Ok(Ok(0)) };
         let ended = store::end_of_user(tx.conn(), user, None, reason, now).await?;
+        devices::store::forget_of_user(tx.conn(), user).await?;
         self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
         let count = u64::try_from(ended.len()).unwrap_or(u64::MAX);
         let entry = Entry::success(action, user).detail("sessions_ended", count);

@@ -1,10 +1,12 @@
 //! Flows: one story a file, one transaction. Features meet only here.
 
 pub(crate) mod account;
+pub(crate) mod attempt;
 pub(crate) mod authenticate;
 pub(crate) mod credential_change;
-pub(crate) mod email_change;
+pub(crate) mod device;
 pub(crate) mod doors;
+pub(crate) mod email_change;
 pub(crate) mod gate;
 pub(crate) mod limit;
 pub(crate) mod login;
@@ -35,6 +37,7 @@ use crate::error::{Error, Result};
 use crate::events::Action;
 use crate::ids::{SessionId, UserId};
 use crate::limits::Limiter;
+use crate::lockout::Lockouts;
 use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
@@ -70,6 +73,7 @@ pub(crate) struct Ctx {
     pub(crate) owners: Owners,
     pub(crate) courier: Courier,
     pub(crate) hasher: PasswordHasher,
+    pub(crate) lockouts: Lockouts,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use crate::audit::Entry;
-use crate::crypto::password::Verification;
+use crate::crypto::password::{Admission, Verification};
+use crate::devices::Presented;
 use crate::error::{Error, ErrorKind, FieldCode, Result};
 use crate::events::Action;
+use crate::flows::attempt::{Factor, Reservation, Target};
 use crate::flows::doors::Door;
 use crate::flows::{Authenticated, Ctx};
-use crate::ids::UserId;
+use crate::ids::{SessionId, UserId};
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachCheck;
 use crate::passwords::policy::{self, normalise};
 use crate::passwords::store as passwords;
 use crate::secret::SecretString;
+use crate::sessions::SessionRecord;
 use crate::users::Email;
 
 /// The old password and the new one, as typed.
@@ -41,38 +44,96 @@ impl Ctx {
         meta: &RequestMeta,
     ) -> Result<()> {
         self.limit(Door::Other, meta).await?;
-        let current = self.require_current(auth).await?;
-        let (user, session) = (auth.user_id(), auth.session_id());
+        let (current, session) = self.require_current_session(auth).await?;
+        let user = auth.user_id();
         let email = &current.user.email;
         let new =
             self.check_new_password(&input.new_password, email, "/new_password", Some(user), meta).await?;
-        let stored =
-            self.db.read(move |conn| Box::pin(async move { passwords::of_user(conn, user).await })).await?;
-        let verification = self.hasher.verify(&normalise(&input.current_password), stored).await?;
-        if verification == Verification::Mismatch {
-            let entry =
-                Entry::failure(Action::PasswordChange, Some(user), "wrong_password").own().session(session);
-            return self.refuse(meta, entry, ErrorKind::InvalidCredentials.into()).await;
-        }
-        let hash = self.hasher.hash(&new).await?;
-        let meta_in = meta.clone();
-        let epoch = current.version.epoch;
+        let (target, stored) = self.own_password(email, &session, meta).await?;
+        let admission = self.hasher.admit().await?;
+        let (ctx, epoch, meta) = (Arc::clone(self), current.version.epoch, meta.clone());
+        self.detached(async move {
+            let password = normalise(&input.current_password);
+            let of = (Action::PasswordChange, session.id);
+            let proved = ctx.prove_own(&admission, target, &password, stored, of, &meta).await?;
+            let hash = ctx.hasher.hash_admitted(&admission, &new).await;
+            let hash = ctx.unsettled(&proved, hash, &meta).await?;
+            drop(admission);
+            let out = ctx.put_password(user, epoch, session.id, hash, &proved, &meta).await;
+            ctx.unsettled(&proved, out, &meta).await
+        })
+        .await
+    }
+
+    /// The new password, and the end of all other sessions. It is no full sign-in: what failed before still counts.
+    async fn put_password(
+        self: &Arc<Self>,
+        user: UserId,
+        epoch: i64,
+        session: SessionId,
+        hash: String,
+        proved: &Reservation,
+        meta: &RequestMeta,
+    ) -> Result<()> {
+        let job = Arc::new((hash, proved.clone(), meta.clone()));
         self.decide(meta, Action::PasswordChange, Some(user), move |ctx, tx| {
-            let (meta, hash) = (meta_in.clone(), hash.clone());
+            let job = Arc::clone(&job);
             Box::pin(async move {
+                let (hash, proved, meta) = &*job;
                 let Some((_, ended)) = ctx.change_credentials(tx, user, Some(epoch), Some(session)).await?
                 else {
                     return Ok(Err(ErrorKind::Unauthenticated.into()));
                 };
-                passwords::set(tx.conn(), user, &hash, ctx.now()).await?;
+                passwords::set(tx.conn(), user, hash, ctx.now()).await?;
+                ctx.give_back_in(tx, proved).await?;
                 let entry = Entry::success(Action::PasswordChange, user)
                     .session(session)
                     .detail("sessions_ended", ended);
-                ctx.audit.grant(tx, &meta, entry).await?;
+                ctx.audit.grant(tx, meta, entry).await?;
                 Ok(Ok(()))
             })
         })
         .await
+    }
+
+    /// What is needed to judge the password of somebody who is signed in: unless it is locked, the stored hash. The
+    /// device that began his session counts for him, so that strangers who guess his password cannot lock him out.
+    pub(crate) async fn own_password(
+        self: &Arc<Self>,
+        email: &str,
+        session: &SessionRecord,
+        meta: &RequestMeta,
+    ) -> Result<(Target, Option<String>)> {
+        let email = Email::parse(email, "/email").map_err(|_| Error::internal("a stored e-mail is none"))?;
+        let device = session.device.map(Presented::of_session);
+        let user = session.user_id;
+        let target = self.target(Factor::Password, &email, device, meta)?.of(Some(user));
+        self.unless_locked(target, meta, move |conn| {
+            Box::pin(async move { passwords::of_user(conn, user).await })
+        })
+        .await
+    }
+
+    /// Judges the password of somebody who is signed in. A wrong one counts (ASVS 6.2.3); the right one is still to be
+    /// settled.
+    pub(crate) async fn prove_own(
+        self: &Arc<Self>,
+        admission: &Admission,
+        target: Target,
+        password: &SecretString,
+        stored: Option<String>,
+        (action, session): (Action, SessionId),
+        meta: &RequestMeta,
+    ) -> Result<Reservation> {
+        let user = target.user();
+        let reservation = self.reserve(target, meta).await?;
+        let out = self.hasher.verify_admitted(admission, password, stored).await;
+        if self.unsettled(&reservation, out, meta).await? == Verification::Mismatch {
+            let entry = Entry::failure(action, user, "wrong_password").own().session(session);
+            self.fail(&reservation, entry, meta).await?;
+            return Err(ErrorKind::InvalidCredentials.into());
+        }
+        Ok(reservation)
     }
 
     /// Policy and breach check of a new password for an account. Gives it back in the form that is hashed.

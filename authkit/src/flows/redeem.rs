@@ -40,8 +40,7 @@ impl Ctx {
         match proof {
             LinkProof::Token(token) => self.open_by_token(purpose, token, meta).await,
             LinkProof::Code { email, code } => {
-                let email =
-                    Email::parse(email, "/email").map_err(|fault| Error::validation(vec![fault]))?;
+                let email = Email::parse(email, "/email").map_err(|fault| Error::validation(vec![fault]))?;
                 self.open_by_code(purpose, email, code, meta).await
             }
         }

@@ -15,9 +15,7 @@ use crate::meta::RequestMeta;
 use crate::passwords::policy;
 use crate::passwords::store as passwords;
 use crate::secret::SecretString;
-use crate::users::{
-    Email, NewRecord, Record, User, UserStatus, check_name, empty_profile, store as users,
-};
+use crate::users::{Email, NewRecord, Record, User, UserStatus, check_name, empty_profile, store as users};
 
 /// What somebody who signs up tells.
 #[derive(Debug, Clone)]
@@ -88,7 +86,8 @@ impl Ctx {
         let point = tx.savepoint().await?;
         // Whether it waits for its former owner is asked after the insert, which on PostgreSQL waits for a change
         // that gives the address free at this moment.
-        if users::insert(tx.conn(), new, self.now()).await? && !self.is_reserved(tx, &new.email, None).await? {
+        if users::insert(tx.conn(), new, self.now()).await? && !self.is_reserved(tx, &new.email, None).await?
+        {
             tx.release(point).await?;
             self.furnish(tx, new, hash).await?;
             let found = users::by_id(tx.conn(), new.id).await?;

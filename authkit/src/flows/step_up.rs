@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::audit::Entry;
-use crate::crypto::password::Verification;
 use crate::error::{ErrorKind, Result};
 use crate::events::Action;
+use crate::flows::attempt::Reservation;
 use crate::flows::doors::Door;
 use crate::flows::gate::Start;
 use crate::flows::login::AMR_PASSWORD;
@@ -14,9 +14,8 @@ use crate::flows::tokens::Facts;
 use crate::flows::{Authenticated, Ctx, Tokens};
 use crate::meta::RequestMeta;
 use crate::passwords::policy::normalise;
-use crate::passwords::store as passwords;
 use crate::secret::SecretString;
-use crate::sessions::store;
+use crate::sessions::{SessionRecord, store};
 
 /// What proves the user again.
 #[derive(Debug, Clone)]
@@ -34,37 +33,58 @@ impl Ctx {
         meta: &RequestMeta,
     ) -> Result<Tokens> {
         self.limit(Door::Other, meta).await?;
-        let current = self.require_current(auth).await?;
-        let (user, session) = (auth.user_id(), auth.session_id());
+        let (current, session) = self.require_current_session(auth).await?;
         let StepUp::Password(password) = proof;
-        let stored =
-            self.db.read(move |conn| Box::pin(async move { passwords::of_user(conn, user).await })).await?;
-        if self.hasher.verify(&normalise(&password), stored).await? == Verification::Mismatch {
-            let entry = Entry::failure(Action::StepUp, Some(user), "wrong_password").own().session(session);
-            return self.refuse(meta, entry, ErrorKind::InvalidCredentials.into()).await;
-        }
-        let (meta_in, epoch) = (meta.clone(), current.version.epoch);
+        let (target, stored) = self.own_password(&current.user.email, &session, meta).await?;
+        let admission = self.hasher.admit().await?;
+        let (ctx, epoch, meta) = (Arc::clone(self), current.version.epoch, meta.clone());
+        self.detached(async move {
+            let (password, of) = (normalise(&password), (Action::StepUp, session.id));
+            let proved = ctx.prove_own(&admission, target, &password, stored, of, &meta).await?;
+            drop(admission);
+            ctx.complete_step_up(session, epoch, &proved, &meta).await
+        })
+        .await
+    }
+
+    async fn complete_step_up(
+        self: &Arc<Self>,
+        session: SessionRecord,
+        epoch: i64,
+        proved: &Reservation,
+        meta: &RequestMeta,
+    ) -> Result<Tokens> {
+        let (user, session) = (session.user_id, session.id);
+        let device = self.device_of(proved.target().device(), proved.target().email());
+        let device = self.unsettled(proved, device, meta).await?;
+        let token = device.token();
+        let job = Arc::new((device, proved.clone(), meta.clone()));
         let started = self
             .decide(meta, Action::StepUp, Some(user), move |ctx, tx| {
-                let meta = meta_in.clone();
+                let job = Arc::clone(&job);
                 Box::pin(async move {
+                    let (device, proved, meta) = &*job;
                     // The user's row first, as everywhere: then no logout can slip in between.
                     crate::users::store::take(tx.conn(), user).await?;
                     let old = store::view(tx.conn(), session, ctx.limits()).await?.filter(|view| view.alive);
                     let Some(old) = old else { return Ok(Err(ErrorKind::Unauthenticated.into())) };
-                    let start = Start { user, epoch, amr: AMR_PASSWORD, replaces: Some(old.session) };
-                    let Some(started) = ctx.start_session(tx, &meta, &start).await? else {
+                    let (replaces, device_id) = (Some(old.session), Some(device.id()));
+                    let start = Start { user, epoch, amr: AMR_PASSWORD, replaces, device: device_id };
+                    let Some(started) = ctx.start_session(tx, meta, &start).await? else {
                         return Ok(Err(ErrorKind::Unauthenticated.into()));
                     };
+                    ctx.remember_device(tx, device, &started).await?;
+                    ctx.succeed_in(tx, proved).await?;
                     let entry = Entry::success(Action::StepUp, user)
                         .session(started.session.id)
                         .detail("replaces", session.to_string());
-                    ctx.audit.grant(tx, &meta, entry).await?;
+                    ctx.audit.grant(tx, meta, entry).await?;
                     Ok(Ok(started))
                 })
             })
-            .await?;
+            .await;
+        let started = self.unsettled(proved, started, meta).await?;
         let facts = Facts { session: &started.session, ver: started.ver, roles: started.roles };
-        self.issue(meta, facts).await
+        Ok(Tokens { device_token: token, ..self.issue(meta, facts).await? })
     }
 }

@@ -38,6 +38,9 @@ pub struct Tokens {
     pub session_id: SessionId,
     /// Its user.
     pub user_id: UserId,
+    /// Shows at later sign-ins that this device was here before: strangers who guess cannot keep it out. Keep it as
+    /// long as you can, for this account only. `None` when the device has one already, and after a refresh.
+    pub device_token: Option<SecretString>,
 }
 
 /// What a host's source of claims may look at.
@@ -85,6 +88,7 @@ impl Ctx {
             refresh_expires_in: to_seconds(refresh_end.since(now)),
             session_id: session.id,
             user_id: session.user_id,
+            device_token: None,
         })
     }
 

@@ -33,11 +33,7 @@ impl Ctx {
     }
 
     /// Mails another link to an account that waits for one. The answer is the same for every address.
-    pub(crate) async fn resend_verification(
-        self: &Arc<Self>,
-        email: &str,
-        meta: &RequestMeta,
-    ) -> Result<()> {
+    pub(crate) async fn resend_verification(self: &Arc<Self>, email: &str, meta: &RequestMeta) -> Result<()> {
         self.outbox.require()?;
         let email = Email::parse(email, "/email").map_err(|fault| Error::validation(vec![fault]))?;
         let meta_in = meta.clone();

@@ -10,6 +10,10 @@ use http::{HeaderMap, HeaderValue};
 pub const ACCESS: &str = "__Host-authkit_access";
 /// Carries the refresh token.
 pub const REFRESH: &str = "__Host-authkit_refresh";
+/// Carries the device token: outlives sign-outs.
+pub const DEVICE: &str = "__Host-authkit_device";
+/// How long browsers keep [`DEVICE`], in seconds: 400 days, the most that they do (RFC 6265bis section 5.5).
+pub const DEVICE_MAX_AGE: u64 = 400 * 86_400;
 
 /// A cookie came twice: nobody knows which one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -145,8 +145,7 @@ mod tests {
     #[test]
     fn a_hash_belongs_to_one_purpose_and_key() {
         let token = LinkToken::generate(KID, &SeededRandom::new(1)).unwrap();
-        let mut hashes: Vec<_> =
-            LinkPurpose::ALL.iter().map(|purpose| token.hash(&KEY, *purpose)).collect();
+        let mut hashes: Vec<_> = LinkPurpose::ALL.iter().map(|purpose| token.hash(&KEY, *purpose)).collect();
         hashes.push(token.hash(&[8; 32], LinkPurpose::VerifyEmail));
         hashes.sort_unstable();
         hashes.dedup();
@@ -167,7 +166,8 @@ mod tests {
         for bad in ["", "0123456", "012345678", "0123456a", "+1234567", "\u{660}1234567", &" ".repeat(99)] {
             assert_eq!(read(bad), None, "{bad}");
         }
-        let (a, b) = (LinkId::from_uuid(uuid::Uuid::from_u128(1)), LinkId::from_uuid(uuid::Uuid::from_u128(2)));
+        let (a, b) =
+            (LinkId::from_uuid(uuid::Uuid::from_u128(1)), LinkId::from_uuid(uuid::Uuid::from_u128(2)));
         let code = SecretString::from("01234567");
         assert_ne!(code_hash(&KEY, a, &code), code_hash(&KEY, b, &code));
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::ids::{SessionId, UserId};
+use crate::ids::{DeviceId, SessionId, UserId};
 use crate::time::Timestamp;
 
 /// Bytes of a `User-Agent` that are kept.
@@ -92,6 +92,8 @@ pub(crate) struct SessionRecord {
     pub(crate) auth_time: Timestamp,
     pub(crate) amr: String,
     pub(crate) epoch: i64,
+    /// The device that began it.
+    pub(crate) device: Option<DeviceId>,
 }
 
 impl SessionRecord {

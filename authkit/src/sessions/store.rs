@@ -5,20 +5,20 @@ use uuid::Uuid;
 use super::model::{EndReason, SessionRecord};
 use crate::db::{Conn, on_db, row};
 use crate::error::Result;
-use crate::ids::{SessionId, UserId};
+use crate::ids::{DeviceId, SessionId, UserId};
 use crate::time::Timestamp;
 
 const INSERT: &str =
     "INSERT INTO authkit_sessions (id, user_id, epoch, key_id, counter, created_at, rotated_at,
-        absolute_expires_at, ip, user_agent, cip, auth_time, amr)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        absolute_expires_at, ip, user_agent, cip, auth_time, amr, device_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     RETURNING (SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM authkit_user_roles r
         WHERE r.user_id = authkit_sessions.user_id)";
 
 macro_rules! columns {
     () => {
         "id, user_id, epoch, key_id, counter, created_at, rotated_at, absolute_expires_at, ended_at, ip, \
-         user_agent, cip, auth_time, amr"
+         user_agent, cip, auth_time, amr, device_id"
     };
 }
 
@@ -90,7 +90,7 @@ row! {
     struct SessionRow {
         id: Uuid, user_id: Uuid, epoch: i64, key_id: String, counter: i64, created_at: i64, rotated_at: i64,
         absolute_expires_at: i64, ended_at: Option<i64>, ip: Option<String>, user_agent: Option<String>,
-        cip: Option<String>, auth_time: i64, amr: String,
+        cip: Option<String>, auth_time: i64, amr: String, device_id: Option<Uuid>,
     }
 }
 
@@ -98,7 +98,7 @@ row! {
     struct RotatedRow {
         id: Uuid, user_id: Uuid, epoch: i64, key_id: String, counter: i64, created_at: i64, rotated_at: i64,
         absolute_expires_at: i64, ended_at: Option<i64>, ip: Option<String>, user_agent: Option<String>,
-        cip: Option<String>, auth_time: i64, amr: String, ver: Option<i64>, roles: Option<String>,
+        cip: Option<String>, auth_time: i64, amr: String, device_id: Option<Uuid>, ver: Option<i64>, roles: Option<String>,
     }
 }
 
@@ -106,7 +106,7 @@ row! {
     struct ViewRow {
         id: Uuid, user_id: Uuid, epoch: i64, key_id: String, counter: i64, created_at: i64, rotated_at: i64,
         absolute_expires_at: i64, ended_at: Option<i64>, ip: Option<String>, user_agent: Option<String>,
-        cip: Option<String>, auth_time: i64, amr: String, ver: Option<i64>, roles: Option<String>, alive: bool,
+        cip: Option<String>, auth_time: i64, amr: String, device_id: Option<Uuid>, ver: Option<i64>, roles: Option<String>, alive: bool,
     }
 }
 
@@ -127,6 +127,7 @@ macro_rules! record {
             cip: $row.cip,
             auth_time: Timestamp::from_micros($row.auth_time),
             amr: $row.amr,
+            device: $row.device_id.map(DeviceId::from_uuid),
         }
     };
 }
@@ -167,6 +168,7 @@ pub(crate) async fn insert(conn: &mut Conn<'_>, session: &SessionRecord) -> Resu
         .bind(session.cip.as_deref())
         .bind(session.auth_time.as_micros())
         .bind(session.amr.as_str())
+        .bind(session.device.map(DeviceId::as_uuid))
         .fetch_one(c)
         .await)?;
     Ok(crate::users::store::split_roles(roles.as_deref()))

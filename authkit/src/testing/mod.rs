@@ -5,9 +5,9 @@
 //! refused with `ENV=prod`.
 
 mod clock;
-mod mailbox;
 #[cfg(feature = "redis")]
 mod limits;
+mod mailbox;
 mod random;
 
 use std::num::NonZeroUsize;
@@ -25,10 +25,10 @@ use crate::users::User;
 use crate::{AuthKitBuilder, random::SecureRandom as _};
 
 pub use clock::ManualClock;
-pub use mailbox::Mailbox;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use limits::{LimiterTwins, Said};
+pub use mailbox::Mailbox;
 pub use random::SeededRandom;
 
 /// The password of every account that [`TestKit::sign_up`] makes.

@@ -127,6 +127,13 @@ const GOOD: &[Good] = &[
     ),
     ("REDIS_ENABLED", "false", "false", |s| s.config.limits.redis.enabled == Some(false)),
     ("REDIS_REQUIRED", "true", "true", |s| s.config.redis_required()),
+    ("LOGIN_FAIL_EMAIL_THRESHOLD", "3", "3", |s| s.config.lockout.email_threshold == 3),
+    ("LOGIN_FAIL_IP_THRESHOLD", "9", "9", |s| s.config.lockout.ip_threshold == 9),
+    ("EMAIL_LOCK_TTL", "60", "60", |s| s.config.lockout.email_ttl == Duration::from_mins(1)),
+    ("IP_LOCK_TTL", "60", "60", |s| s.config.lockout.ip_ttl == Duration::from_mins(1)),
+    ("IP_LOCK_ESCALATION", "false", "false", |s| !s.config.lockout.ip_escalation),
+    ("IP_LOCK_MAX_TTL", "3600", "3600", |s| s.config.lockout.ip_max_ttl == Duration::from_hours(1)),
+    ("STUFFING_PAIR_THRESHOLD", "20", "20", |s| s.config.lockout.stuffing_threshold == 20),
 ];
 
 #[test]

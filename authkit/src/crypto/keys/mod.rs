@@ -191,6 +191,12 @@ impl Keys {
         self.snapshot().accepted(purpose, self.clock.now()).iter().map(|key| key.bytes32()).collect()
     }
 
+    /// The bytes of the key that was active before, while it is still accepted.
+    pub(crate) fn retiring_bytes(&self, purpose: KeyPurpose) -> Result<Option<([u8; 32], KeyId)>> {
+        let key = self.snapshot().retiring(purpose, self.clock.now());
+        key.map(|key| Ok((key.bytes32()?, key.kid))).transpose()
+    }
+
     /// A key by name, whatever its state short of gone. Re-reads the ring for an unknown name, at most once a
     /// second, because another process may just have made it.
     pub(crate) async fn by_kid(&self, db: &Db, kid: KeyId) -> Result<Option<Arc<RingKey>>> {

@@ -189,6 +189,12 @@ impl Snapshot {
         keys.filter(|key| key.state(now) != KeyState::Gone).cloned().collect()
     }
 
+    /// The key that was active before the present one, while it is still accepted.
+    pub(super) fn retiring(&self, purpose: KeyPurpose, now: Timestamp) -> Option<Arc<RingKey>> {
+        let keys = self.ring.iter().filter(|key| key.purpose == purpose);
+        keys.rev().find(|key| key.state(now) == KeyState::Retiring).cloned()
+    }
+
     pub(super) fn by_kid(&self, kid: KeyId, now: Timestamp) -> Option<Arc<RingKey>> {
         self.by_kid.get(&kid).filter(|key| key.state(now) != KeyState::Gone).cloned()
     }

@@ -30,6 +30,7 @@ use self::argon::{Argon2Bounds, Argon2Hash, SALT_LENGTH, TAG_LENGTH};
 pub use self::legacy::HashKind;
 pub(crate) use self::legacy::recognise;
 use self::legacy::{Stored, parse};
+pub(crate) use self::pool::Admission;
 use self::pool::Pool;
 use crate::config::Argon2Config;
 use crate::error::{Error, FieldCode, Result};
@@ -127,16 +128,39 @@ impl PasswordHasher {
     /// [`Unavailable`](crate::ErrorKind::Unavailable) under overload;
     /// [`Validation`](crate::ErrorKind::Validation) for more than 512 bytes, which the policy refuses earlier.
     pub(crate) async fn hash(&self, password: &SecretString) -> Result<String> {
+        self.0.pool.run(self.hashing(password)?).await
+    }
+
+    /// Waits until a hash slot is at hand. Whoever goes away meanwhile is skipped.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) at once under overload.
+    pub(crate) async fn admit(&self) -> Result<Admission> {
+        self.0.pool.admit().await
+    }
+
+    /// As [`Self::hash`], for whoever was admitted.
+    pub(crate) async fn hash_admitted(
+        &self,
+        admission: &Admission,
+        password: &SecretString,
+    ) -> Result<String> {
+        self.0.pool.run_admitted(admission, self.hashing(password)?).await
+    }
+
+    fn hashing(
+        &self,
+        password: &SecretString,
+    ) -> Result<impl FnOnce(&mut pool::Memory) -> Result<String> + Send + use<>> {
         if password.expose_secret().len() > MAX_PASSWORD_BYTES {
             return Err(Error::field("/password", FieldCode::TooLong, "Use at most 512 bytes."));
         }
         let salt = bytes::<SALT_LENGTH>(&*self.0.random)?;
         let (inner, password) = (Arc::clone(&self.0), password.clone());
-        let work = move |memory: &mut pool::Memory| {
+        Ok(move |memory: &mut pool::Memory| {
             inner.hashes.fetch_add(1, Ordering::Relaxed);
             argon::hash(&inner.params, password.expose_secret().as_bytes(), &salt, memory)
-        };
-        self.0.pool.run(work).await
+        })
     }
 
     /// Checks `password` against a stored hash; without one, does the same work for nothing.
@@ -144,9 +168,10 @@ impl PasswordHasher {
     /// More than 512 bytes match nothing and cost nothing, whatever is stored.
     ///
     /// # Errors
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) under overload: nothing was checked.
-    pub(crate) async fn verify(
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the process shuts down: nothing was checked.
+    pub(crate) async fn verify_admitted(
         &self,
+        admission: &Admission,
         password: &SecretString,
         stored: Option<String>,
     ) -> Result<Verification> {
@@ -169,7 +194,18 @@ impl PasswordHasher {
                 _ => Verification::Mismatch,
             })
         };
-        self.0.pool.run(work).await
+        self.0.pool.run_admitted(admission, work).await
+    }
+
+    /// Both in one: for tests of the hasher alone.
+    #[cfg(test)]
+    pub(crate) async fn verify(
+        &self,
+        password: &SecretString,
+        stored: Option<String>,
+    ) -> Result<Verification> {
+        let admission = self.admit().await?;
+        self.verify_admitted(&admission, password, stored).await
     }
 
     /// How the slots are doing.

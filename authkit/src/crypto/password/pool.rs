@@ -5,6 +5,11 @@
 //! queue of the pool's own; a worker on Tokio's blocking threads owns the slot and its buffer, takes one
 //! piece of work after the other and gives both back when the queue is empty. All that a request holds is
 //! the receiving end of a channel, and dropping that is how a queued piece of work becomes abandoned.
+//!
+//! Between waiting and hashing a sign-in writes its reservation down. A slot that waited for that write would
+//! stand idle, so what a request waits for is an [`Admission`]: one of as many again as there are slots, good for
+//! any number of hashes, none of which is shed or waits for more than those admitted before it. It is a
+//! number and no memory; dropped at whatever moment, it goes to the next in line.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -32,7 +37,11 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Work that waits. Not empty only while every slot is busy, or after a worker died.
+    /// Who waits for an admission.
+    line: VecDeque<oneshot::Sender<Admission>>,
+    /// Admissions given out.
+    admitted: usize,
+    /// Admitted work that waits. Not empty only while every slot is busy, or after a worker died.
     queue: VecDeque<Box<dyn Work>>,
     /// Buffers of free slots; the last one used is the first one taken, so that a quiet process
     /// touches one buffer only.
@@ -67,7 +76,7 @@ pub(super) struct PoolStats {
 }
 
 impl Pool {
-    /// A pool of `slots`, with room for `capacity` pieces of work that wait.
+    /// A pool of `slots`, with room for `capacity` requests that wait.
     pub(super) fn new(slots: NonZeroUsize, capacity: usize) -> Self {
         let state = Mutex::new(State::default());
         Self(Arc::new(Shared { slots: slots.get(), capacity, state, shed: AtomicU64::new(0) }))
@@ -78,7 +87,8 @@ impl Pool {
         PoolStats {
             slots: self.0.slots,
             busy: state.busy,
-            queued: state.queue.iter().filter(|work| !work.abandoned()).count(),
+            queued: state.queue.iter().filter(|work| !work.abandoned()).count()
+                + state.line.iter().filter(|waiter| !waiter.is_closed()).count(),
             shed: self.0.shed.load(Ordering::Relaxed),
         }
     }
@@ -96,34 +106,117 @@ impl Pool {
         T: Send + 'static,
         F: FnOnce(&mut Memory) -> Result<T> + Send + 'static,
     {
+        let admission = self.admit().await?;
+        // The admission stays with the work: it is taken up as long as that runs, whoever is gone.
+        self.start(work, Some(admission)).await
+    }
+
+    /// As [`Self::run`], for whoever was admitted before: never shed.
+    ///
+    /// # Errors
+    /// As there, but for a full queue.
+    pub(super) async fn run_admitted<T, F>(&self, _admission: &Admission, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Memory) -> Result<T> + Send + 'static,
+    {
+        self.start(work, None).await
+    }
+
+    /// Waits for its turn. Dropping the future gives the place in line back.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) at once when the line is full.
+    pub(super) async fn admit(&self) -> Result<Admission> {
+        let (turn, called) = oneshot::channel();
+        // What requesters left behind holds places; it is dropped outside of the lock, which its admissions take.
+        let abandoned = {
+            let mut state = self.0.lock();
+            if self.0.is_full(&state) { state.take_abandoned() } else { Vec::new() }
+        };
+        drop(abandoned);
+        {
+            let mut state = self.0.lock();
+            if self.0.is_full(&state) {
+                drop(state);
+                self.0.shed.fetch_add(1, Ordering::Relaxed);
+                return Err(Error::unavailable("all hash slots are busy and their queue is full"));
+            }
+            if state.admitted < self.0.admissions() && state.line.is_empty() {
+                state.admitted += 1;
+                drop(state);
+                return Ok(Admission(Arc::clone(&self.0)));
+            }
+            state.line.push_back(turn);
+        }
+        called.await.map_err(|_| Error::unavailable("nobody was admitted any more: shutting down"))
+    }
+
+    async fn start<T, F>(&self, work: F, admission: Option<Admission>) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Memory) -> Result<T> + Send + 'static,
+    {
         let runtime = Handle::try_current()
             .map_err(|e| Error::internal("hashing a password needs a Tokio runtime").with_source(e))?;
         let (answer, answered) = oneshot::channel();
-        self.submit(&runtime, Box::new(Request { work, answer }))?;
+        self.submit(&runtime, Box::new(Request { work, answer, _admission: admission }));
         answered.await.map_err(|_| Error::unavailable("the password hash was not started: shutting down"))?
     }
 
-    fn submit(&self, runtime: &Handle, work: Box<dyn Work>) -> Result<()> {
+    fn submit(&self, runtime: &Handle, work: Box<dyn Work>) {
         let mut state = self.0.lock();
-        if state.busy < self.0.slots {
-            state.busy += 1;
-            let memory = state.idle.pop().unwrap_or_default();
-            drop(state);
-            let worker = Worker { shared: Arc::clone(&self.0), memory: Some(memory) };
-            runtime.spawn_blocking(move || worker.work_off(work));
-            return Ok(());
+        if state.busy >= self.0.slots {
+            state.queue.push_back(work);
+            return;
         }
-        if state.queue.len() >= self.0.capacity {
-            // Places held by requesters that left are free places.
-            state.queue.retain(|work| !work.abandoned());
+        state.busy += 1;
+        let memory = state.idle.pop().unwrap_or_default();
+        drop(state);
+        let worker = Worker { shared: Arc::clone(&self.0), memory: Some(memory) };
+        runtime.spawn_blocking(move || worker.work_off(work));
+    }
+}
+
+/// The right to hash, soon and without being shed. Its drop lets the next one in.
+pub(crate) struct Admission(Arc<Shared>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let next = {
+            let mut state = self.0.lock();
+            state.admitted -= 1;
+            let next = loop {
+                match state.line.pop_front() {
+                    Some(waiter) if waiter.is_closed() => {}
+                    other => break other,
+                }
+            };
+            if next.is_some() {
+                state.admitted += 1;
+            }
+            next
+        };
+        if let Some(waiter) = next {
+            // Whoever left at this very moment drops what was sent, which calls the one behind him.
+            drop(waiter.send(Self(Arc::clone(&self.0))));
         }
-        if state.queue.len() >= self.0.capacity {
-            drop(state);
-            self.0.shed.fetch_add(1, Ordering::Relaxed);
-            return Err(Error::unavailable("all hash slots are busy and their queue is full"));
-        }
-        state.queue.push_back(work);
-        Ok(())
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admission")
+    }
+}
+
+impl State {
+    /// Takes out what nobody waits for any more; to be dropped outside of the lock.
+    fn take_abandoned(&mut self) -> Vec<Box<dyn Work>> {
+        self.line.retain(|waiter| !waiter.is_closed());
+        let (gone, kept) = self.queue.drain(..).partition(|work| work.abandoned());
+        self.queue = kept;
+        Vec::from(gone)
     }
 }
 
@@ -134,6 +227,15 @@ impl fmt::Debug for Pool {
 }
 
 impl Shared {
+    /// As many again as there are slots: while one request of a slot hashes, the next writes its reservation down.
+    fn admissions(&self) -> usize {
+        self.slots.saturating_mul(2).min(self.slots.saturating_add(self.capacity))
+    }
+
+    fn is_full(&self, state: &State) -> bool {
+        state.admitted.saturating_add(state.line.len()) >= self.slots.saturating_add(self.capacity)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under the lock; should it do so all the same, the counts are whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -198,6 +300,7 @@ trait Work: Send {
 struct Request<T, F> {
     work: F,
     answer: oneshot::Sender<Result<T>>,
+    _admission: Option<Admission>,
 }
 
 impl<T, F> Work for Request<T, F>
@@ -210,7 +313,7 @@ where
     }
 
     fn run(self: Box<Self>, memory: &mut Memory) {
-        let Self { work, answer } = *self;
+        let Self { work, answer, _admission } = *self;
         // A buffer that a panic left half written is as good as any: every hash overwrites what it reads.
         let outcome = catch_unwind(AssertUnwindSafe(|| work(memory)))
             .unwrap_or_else(|_| Err(Error::internal("a password hash panicked")));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::state::AuthState;
 use crate::flows::Tokens;
 use crate::http::cookies;
-use crate::secret::ExposeSecret as _;
+use crate::secret::ExposeSecret;
 
 /// A pair of tokens. In cookie mode the tokens travel in cookies and are left out here.
 #[derive(Serialize)]
@@ -34,11 +34,18 @@ pub(super) struct TokenAnswer<'a> {
     expires_in: u64,
     /// Life of the refresh token unless it is used, in seconds.
     refresh_expires_in: u64,
+    /// To be kept as long as possible and sent with later sign-ins to this account from this device: then strangers who
+    /// guess cannot keep it out. Absent in cookie mode, after a refresh, and where the device has one already.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_token: Option<&'a str>,
 }
 
-/// 200 with the tokens, in the body or in cookies.
-pub(super) fn tokens(state: &AuthState, tokens: &Tokens) -> Response {
+/// 200 with the tokens, in the body or in cookies. `shown` is the device's cookie as the request had it: it is kept for
+/// as long again.
+pub(super) fn tokens(state: &AuthState, tokens: &Tokens, shown: Option<&str>) -> Response {
     let (access, refresh) = (tokens.access_token.expose_secret(), tokens.refresh_token.expose_secret());
+    let device = tokens.device_token.as_ref().map(ExposeSecret::expose_secret);
     let visible = !state.uses_cookies();
     let answer = TokenAnswer {
         status: "authenticated",
@@ -47,11 +54,15 @@ pub(super) fn tokens(state: &AuthState, tokens: &Tokens) -> Response {
         token_type: "Bearer",
         expires_in: tokens.expires_in,
         refresh_expires_in: tokens.refresh_expires_in,
+        device_token: device.filter(|_| visible),
     };
     let mut response = Json(answer).into_response();
     if state.uses_cookies() {
         add_cookie(&mut response, cookies::set(cookies::ACCESS, access, tokens.expires_in));
         add_cookie(&mut response, cookies::set(cookies::REFRESH, refresh, tokens.refresh_expires_in));
+        if let Some(device) = device.or(shown) {
+            add_cookie(&mut response, cookies::set(cookies::DEVICE, device, cookies::DEVICE_MAX_AGE));
+        }
     }
     response
 }
@@ -76,6 +87,15 @@ pub(super) fn signed_out(state: &AuthState) -> Response {
     if state.uses_cookies() {
         add_cookie(&mut response, cookies::clear(cookies::ACCESS));
         add_cookie(&mut response, cookies::clear(cookies::REFRESH));
+    }
+    response
+}
+
+/// As [`signed_out`]; the device is forgotten, too.
+pub(super) fn signed_out_everywhere(state: &AuthState) -> Response {
+    let mut response = signed_out(state);
+    if state.uses_cookies() {
+        add_cookie(&mut response, cookies::clear(cookies::DEVICE));
     }
     response
 }

@@ -108,6 +108,14 @@ impl AuthState {
         }
         Ok(found)
     }
+
+    /// The device token's cookie in cookie mode. It proves nobody, so it may come with anything.
+    pub(super) fn device_cookie<'h>(&self, headers: &'h HeaderMap) -> Result<Option<&'h str>, Refusal> {
+        if !self.uses_cookies() {
+            return Ok(None);
+        }
+        Ok(cookie(headers, cookies::DEVICE)?.filter(|token| token.starts_with("akd_")))
+    }
 }
 
 fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Refusal> {

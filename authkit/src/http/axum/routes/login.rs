@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use http::HeaderMap;
 
 use crate::flows::{Credentials, Login};
 use crate::http::axum::answers;
@@ -24,9 +25,9 @@ pub(in crate::http::axum) struct LoginBody {
         schema(value_type = String, format = Password, min_length = 1, max_length = 512, pattern = r"^[^\u0000]*$")
     )]
     password: SecretString,
-    /// Of a trusted device. An unknown one counts as absent, and this version makes none.
+    /// As an earlier sign-in on this device gave it. One that is unknown, or another account's, counts as absent. In
+    /// cookie mode it comes in its cookie.
     #[cfg_attr(feature = "openapi", schema(nullable, pattern = r"^[^\u0000]*$"))]
-    #[expect(dead_code, reason = "taken, so that clients may send what they were told to keep")]
     device_token: Option<String>,
 }
 
@@ -49,10 +50,15 @@ impl FromFields for LoginBody {
 pub(in crate::http::axum) async fn login(
     State(state): State<AuthState>,
     Meta(meta): Meta,
+    headers: HeaderMap,
     Input(body): Input<LoginBody>,
 ) -> Result<Response, ApiError> {
-    let credentials = Credentials::new(body.email, body.password);
+    let cookie = state.device_cookie(&headers)?;
+    let mut credentials = Credentials::new(body.email, body.password);
+    if let Some(token) = body.device_token.or_else(|| cookie.map(str::to_owned)) {
+        credentials = credentials.with_device_token(token);
+    }
     match state.kit().login(credentials, &meta).await? {
-        Login::Complete(tokens) => Ok(answers::tokens(&state, &tokens)),
+        Login::Complete(tokens) => Ok(answers::tokens(&state, &tokens, None)),
     }
 }

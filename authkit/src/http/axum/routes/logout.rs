@@ -30,6 +30,8 @@ pub(in crate::http::axum) async fn logout(
 }
 
 /// End all sessions of the caller.
+///
+/// His devices are forgotten, too: their device tokens count no more.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/auth/logout-all", operation_id = "logout_all", tag = "auth",
     security(("bearer" = []), ("cookie" = [])),
@@ -41,5 +43,5 @@ pub(in crate::http::axum) async fn logout_all(
     caller: Authenticated,
 ) -> Result<Response, ApiError> {
     state.kit().logout_all(&caller, &meta).await?;
-    Ok(answers::signed_out(&state))
+    Ok(answers::signed_out_everywhere(&state))
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use http::HeaderMap;
 
 use crate::error::ErrorKind;
 use crate::http::axum::answers;
@@ -22,9 +23,11 @@ use crate::http::axum::state::AuthState;
 pub(in crate::http::axum) async fn refresh(
     State(state): State<AuthState>,
     Meta(meta): Meta,
+    headers: HeaderMap,
     RefreshInput(token): RefreshInput,
 ) -> Result<Response, ApiError> {
     let token = token.ok_or(ErrorKind::RefreshInvalid)?;
+    let device = state.device_cookie(&headers)?;
     let tokens = state.kit().refresh(&token, &meta).await?;
-    Ok(answers::tokens(&state, &tokens))
+    Ok(answers::tokens(&state, &tokens, device))
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use http::HeaderMap;
 
 use crate::flows::{Authenticated, StepUp};
 use crate::http::axum::answers;
@@ -41,9 +42,11 @@ impl FromFields for StepUpBody {
 pub(in crate::http::axum) async fn step_up(
     State(state): State<AuthState>,
     Meta(meta): Meta,
+    headers: HeaderMap,
     caller: Authenticated,
     Input(body): Input<StepUpBody>,
 ) -> Result<Response, ApiError> {
+    let device = state.device_cookie(&headers)?;
     let tokens = state.kit().step_up(&caller, StepUp::Password(body.password), &meta).await?;
-    Ok(answers::tokens(&state, &tokens))
+    Ok(answers::tokens(&state, &tokens, device))
 }

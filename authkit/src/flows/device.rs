@@ -1,0 +1,77 @@
+//! Devices at sign-in: shown, remembered, used.
+
+use crate::crypto::keys::KeyPurpose;
+use crate::db::Tx;
+use crate::devices::{self, DeviceToken, NewDevice, Presented};
+use crate::error::Result;
+use crate::flows::Ctx;
+use crate::flows::gate::Started;
+use crate::ids::DeviceId;
+use crate::secret::SecretString;
+use crate::users::Email;
+
+/// The device from which a session begins.
+#[derive(Debug, Clone)]
+pub(crate) enum Device {
+    /// It showed itself.
+    Known(Presented),
+    /// It is told its token.
+    New(NewDevice),
+}
+
+impl Device {
+    pub(crate) fn id(&self) -> DeviceId {
+        match self {
+            Self::Known(device) => device.id,
+            Self::New(device) => device.id,
+        }
+    }
+
+    /// What the client is to keep; `None` when only its session told which device it is.
+    pub(crate) fn token(&self) -> Option<SecretString> {
+        match self {
+            Self::Known(device) => device.token.clone(),
+            Self::New(device) => Some(device.token.clone()),
+        }
+    }
+}
+
+impl Ctx {
+    /// The device that a token shows, if we made that token for that e-mail. Costs no statement, except once a second
+    /// for a key that is not known yet.
+    pub(crate) async fn shown_device(
+        &self,
+        token: Option<&SecretString>,
+        email: &Email,
+    ) -> Result<Option<Presented>> {
+        let Some(token) = token.and_then(DeviceToken::parse) else { return Ok(None) };
+        let Some(key) = self.keys.by_kid(&self.db, token.key_id).await? else { return Ok(None) };
+        Ok(token.verify(&key.bytes32()?, email.key()))
+    }
+
+    /// The device that an attempt showed and that counted, else a new one.
+    pub(crate) fn device_of(&self, known: Option<&Presented>, email: &Email) -> Result<Device> {
+        if let Some(known) = known {
+            return Ok(Device::Known(known.clone()));
+        }
+        let (key, kid) = self.keys.active_bytes(KeyPurpose::Lookup)?;
+        let id = DeviceId::generate(self.now(), &*self.random)?;
+        Ok(Device::New(DeviceToken::issue(kid, &key, id, email.key(), &*self.random)?))
+    }
+
+    /// In the transaction that begins the session, after its user's row was taken.
+    pub(crate) async fn remember_device(
+        &self,
+        tx: &mut Tx<'_>,
+        device: &Device,
+        started: &Started,
+    ) -> Result<()> {
+        let (session, now) = (&started.session, self.now());
+        match device {
+            Device::Known(known) => devices::store::touch(tx.conn(), known.id, now).await,
+            Device::New(new) => {
+                devices::store::insert(tx.conn(), new, session.user_id, session.epoch, now).await
+            }
+        }
+    }
+}
