@@ -69,8 +69,6 @@ codes! {
         "nothing was changed", "authctl user show EMAIL";
     UserState = "E-USER-3", Refused, "The account's state does not allow this: only a disabled account is enabled, only a deleted one restored or purged.",
         "nothing was changed", "authctl user show USER";
-    MailOff = "E-MAIL-1", Unavailable, "A mail is to be sent, but no mail server is set.",
-        "nothing was changed", "set SMTP_HOST, or run authctl user send-reset USER afterwards, which prints the link";
     RoleMissing = "E-ROLE-1", NotFound, "There is no role of that name.",
         "nothing was changed", "authctl role list";
     RoleBuiltIn = "E-ROLE-2", Refused, "A built-in role cannot be changed.",

@@ -6,6 +6,9 @@ pub mod sessions {}
 #[doc = include_str!("../docs/storage.md")]
 pub mod storage {}
 
+#[doc = include_str!("../docs/links.md")]
+pub mod links {}
+
 #[doc = include_str!("../docs/keys.md")]
 pub mod keys {}
 

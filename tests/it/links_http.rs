@@ -12,7 +12,7 @@ use crate::app::{OTHER, PASSWORD, credentials, me, newcomer, refresh, serve, sig
 /// Where the files of mails are, and the base of their links.
 const BASE: &str = "https://login.example.com/app";
 
-async fn start(store: &Store, env: &[(&str, &str)]) -> (ServerProcess, std::path::PathBuf) {
+pub(crate) async fn start(store: &Store, env: &[(&str, &str)]) -> (ServerProcess, std::path::PathBuf) {
     let folder = store.folder().join("mails");
     let dir = folder.display().to_string();
     let mut all = vec![("MAIL_DIR", dir.as_str()), ("PUBLIC_URL", BASE)];
@@ -31,7 +31,7 @@ fn mails(folder: &Path, to: &str) -> Vec<String> {
 }
 
 /// The newest link to that page that an address got, once it is there.
-async fn link(folder: &Path, to: &str, page: &str) -> String {
+pub(crate) async fn link(folder: &Path, to: &str, page: &str) -> String {
     let start = format!("{BASE}/{page}?token=");
     let found = || {
         let all = mails(folder, to);
@@ -48,7 +48,7 @@ fn unfolded(mail: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-fn token(link: &str) -> Value {
+pub(crate) fn token(link: &str) -> Value {
     json!({"token": link.split_once("?token=").unwrap().1})
 }
 

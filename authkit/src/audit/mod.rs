@@ -16,7 +16,7 @@ use crate::db::{Conn, Db, Listing, Page, Tx};
 use crate::error::{Error, Result};
 use crate::events::{Action, Event, Outcome, Publisher};
 use crate::ids::{EventId, SessionId, UserId};
-use crate::mail::{Outbox, Told};
+use crate::mail::{Outbox, Told, ToldLink};
 use crate::meta::RequestMeta;
 use crate::random::SharedRandom;
 use crate::time::{SharedClock, Timestamp};
@@ -113,6 +113,12 @@ impl Entry {
     /// The owner is told at this address instead of the account's present one: the old one, when it was changed.
     pub(crate) fn told_at(mut self, address: &str) -> Self {
         self.told.to = Some(address.to_owned());
+        self
+    }
+
+    /// A link goes with what the owner is told.
+    pub(crate) fn told_link(mut self, link: ToldLink) -> Self {
+        self.told.link = Some(link);
         self
     }
 

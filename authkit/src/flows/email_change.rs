@@ -7,6 +7,7 @@ use crate::audit::Entry;
 use crate::db::{Tx, is_constraint};
 use crate::error::{Error, ErrorKind, FieldCode, Result};
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::mailed::{For, stored};
 use crate::flows::redeem::OpenLink;
 use crate::flows::{Assurance, Authenticated, Ctx, FRESH, Ruling};
@@ -29,6 +30,7 @@ impl Ctx {
         let new = Email::parse(new_email, "/new_email").map_err(|fault| Error::validation(vec![fault]))?;
         self.require_current(auth).await?;
         auth.require(Assurance::any().within(FRESH))?;
+        self.limit(Door::ChangeEmail { user: auth.user_id(), email: &new }, meta).await?;
         let (user, session, meta_in) = (auth.user_id(), auth.session_id(), meta.clone());
         self.decide(meta, Action::EmailChangeRequest, Some(user), move |ctx, tx| {
             let (new, meta) = (new.clone(), meta_in.clone());
@@ -85,6 +87,7 @@ impl Ctx {
     ) -> Result<()> {
         // The notice to the old address is part of the change.
         self.outbox.require()?;
+        self.limit(Door::Link, meta).await?;
         let link = self.open_link(LinkPurpose::ChangeEmail, &proof, meta).await?;
         let (user, meta_in) = (link.user, meta.clone());
         self.decide(meta, Action::EmailChange, Some(user), move |ctx, tx| {
@@ -143,6 +146,7 @@ impl Ctx {
         meta: &RequestMeta,
     ) -> Result<()> {
         self.outbox.require()?;
+        self.limit(Door::Link, meta).await?;
         let link = self.open_link(LinkPurpose::UndoEmail, &proof, meta).await?;
         let (user, meta_in) = (link.user, meta.clone());
         self.decide(meta, Action::EmailUndo, Some(user), move |ctx, tx| {

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::flows::Ctx;
 use crate::ids::{SessionId, UserId};
 use crate::links::{CODE_LIFE, Draft, LinkPurpose, LinkSecret, Subject, store as links};
-use crate::mail::{Mail, Template, locale_of};
+use crate::mail::{Mail, Template, ToldLink, locale_of};
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::time::Timestamp;
 use crate::users::{Email, User};
@@ -29,6 +29,20 @@ pub(crate) struct IssuedLink {
     pub(crate) purpose: LinkPurpose,
     pub(crate) secret: LinkSecret,
     pub(crate) expires_at: Timestamp,
+}
+
+impl IssuedLink {
+    /// As it goes with a notice.
+    pub(crate) fn news(self, now: Timestamp) -> ToldLink {
+        let (unit, count) = lasts(self.purpose, self.expires_at.since(now));
+        let mut vars = vec![(unit, SecretString::from(count))];
+        if let Some(code) = self.secret.code {
+            vars.push(("code_minutes", SecretString::from(code_minutes())));
+            vars.push(("code", code));
+        }
+        let (template, token) = (template(self.purpose), self.secret.token);
+        ToldLink { template, token, vars, not_after: self.expires_at }
+    }
 }
 
 /// Whose link, and what it is about.
@@ -147,8 +161,7 @@ impl Ctx {
             .var(unit, count)
             .not_after(link.expires_at);
         if let Some(code) = &link.secret.code {
-            let minutes = CODE_LIFE.as_secs() / 60;
-            mail = mail.var("code", code.expose_secret()).var("code_minutes", minutes.to_string());
+            mail = mail.var("code", code.expose_secret()).var("code_minutes", code_minutes());
         }
         self.outbox.enqueue(tx, mail).await.map(|_| ())
     }
@@ -219,6 +232,10 @@ pub(crate) fn stored(address: &str) -> Result<Email> {
 
 fn address_hash(key: &[u8; 32], email: &Email) -> [u8; 32] {
     mac::mac(key, &[b"authkit link address", email.key().as_bytes()])
+}
+
+fn code_minutes() -> String {
+    (CODE_LIFE.as_secs() / 60).to_string()
 }
 
 /// How long a link lasts, in the unit in which people are told.

@@ -19,6 +19,7 @@ pub(crate) mod refresh;
 pub(crate) mod signup;
 pub(crate) mod step_up;
 pub(crate) mod tokens;
+pub(crate) mod unlock;
 pub(crate) mod verification;
 
 use std::fmt;

@@ -6,6 +6,7 @@ use crate::audit::Entry;
 use crate::db::Tx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::Ctx;
 use crate::flows::Ruling;
 use crate::flows::credential_change::ProvedBy;
@@ -26,6 +27,7 @@ impl Ctx {
     ) -> Result<()> {
         self.outbox.require()?;
         let email = Email::parse(email, "/email").map_err(|fault| Error::validation(vec![fault]))?;
+        self.limit(Door::Reset { email: &email }, meta).await?;
         let meta_in = meta.clone();
         self.decide(meta, Action::PasswordResetRequest, None, move |ctx, tx| {
             let (meta, email) = (meta_in.clone(), email.clone());
@@ -65,6 +67,7 @@ impl Ctx {
         new_password: &SecretString,
         meta: &RequestMeta,
     ) -> Result<()> {
+        self.limit(Door::Link, meta).await?;
         let link = self.open_link(LinkPurpose::ResetPassword, &proof, meta).await?;
         let user = link.user;
         let found = self.db.read(move |conn| Box::pin(async move { users::by_id(conn, user).await })).await?;
@@ -100,6 +103,8 @@ impl Ctx {
             },
         };
         passwords::set(tx.conn(), user, hash, self.now()).await?;
+        // The failures were about a password that is gone, and the owner has just shown himself.
+        self.clear_email_lock(tx, user, &record.user.email, meta).await?;
         let entry = Entry::success(Action::PasswordReset, user).detail("sessions_ended", ended);
         self.audit.grant(tx, meta, entry).await?;
         Ok(Ok(()))

@@ -49,7 +49,9 @@ pub enum SignedUp {
 impl Ctx {
     pub(crate) async fn signup(self: &Arc<Self>, input: SignUp, meta: &RequestMeta) -> Result<SignedUp> {
         let (email, name, password) = self.check_signup(&input)?;
-        self.limit(Door::SignUp, meta).await?;
+        let mailed = self.mails_signups();
+        let door = if mailed { Door::SignUpMailed { email: &email } } else { Door::SignUp };
+        self.limit(door, meta).await?;
         let password = self.check_breach(password, "/password", None, meta).await?;
         let hash = self.hasher.hash(&password).await?;
         let id = UserId::generate(self.now(), &*self.random)?;

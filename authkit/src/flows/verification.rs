@@ -6,6 +6,7 @@ use crate::audit::Entry;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::events::Action;
+use crate::flows::doors::Door;
 use crate::flows::{Ctx, Ruling};
 use crate::links::{LinkProof, LinkPurpose};
 use crate::meta::RequestMeta;
@@ -14,6 +15,7 @@ use crate::users::{Email, UserStatus, store as users};
 impl Ctx {
     /// Proves an address by its mailed link, and does nothing else: no sign-in, no password set (contract 4.6).
     pub(crate) async fn verify_email(self: &Arc<Self>, proof: LinkProof, meta: &RequestMeta) -> Result<()> {
+        self.limit(Door::Link, meta).await?;
         let link = self.open_link(LinkPurpose::VerifyEmail, &proof, meta).await?;
         let (user, meta_in) = (link.user, meta.clone());
         self.decide(meta, Action::EmailVerify, Some(user), move |ctx, tx| {
@@ -36,6 +38,7 @@ impl Ctx {
     pub(crate) async fn resend_verification(self: &Arc<Self>, email: &str, meta: &RequestMeta) -> Result<()> {
         self.outbox.require()?;
         let email = Email::parse(email, "/email").map_err(|fault| Error::validation(vec![fault]))?;
+        self.limit(Door::Resend { email: &email }, meta).await?;
         let meta_in = meta.clone();
         self.decide(meta, Action::EmailVerifyRequest, None, move |ctx, tx| {
             let (meta, email) = (meta_in.clone(), email.clone());

@@ -80,4 +80,13 @@ impl AuthKit {
     pub async fn undo_email_change(&self, proof: LinkProof, meta: &RequestMeta) -> Result<()> {
         self.ctx.undo_email_change(proof, meta).await
     }
+
+    /// Ends the lock of an account's e-mail by the link in the news of it. Locks of addresses, devices and second
+    /// factors stay.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::LinkInvalid`].
+    pub async fn unlock(&self, proof: LinkProof, meta: &RequestMeta) -> Result<()> {
+        self.ctx.unlock(proof, meta).await
+    }
 }

@@ -26,7 +26,7 @@ pub use files::FileMailer;
 
 pub use mailer::{MailError, MailErrorKind, Mailer, OutgoingMail};
 pub(crate) use outbox::locale_of;
-pub(crate) use outbox::{Mail, Outbox, Told};
+pub(crate) use outbox::{Mail, Outbox, Told, ToldLink};
 pub use queue::{MailFilter, MailState, QueuedMail};
 #[cfg(feature = "smtp")]
 #[cfg_attr(docsrs, doc(cfg(feature = "smtp")))]

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::events::{Event, Outcome};
 use crate::ids::{MailId, UserId};
 use crate::random::SharedRandom;
+use crate::secret::{ExposeSecret as _, SecretString};
 use crate::time::{SharedClock, Timestamp};
 
 /// Sealed payloads are filled up to a multiple of this, so that their length tells nothing.
@@ -96,9 +97,21 @@ pub(super) struct Payload {
     pub(super) vars: Map<String, Value>,
 }
 
+/// A link that goes with a notice.
+#[derive(Debug, Clone)]
+pub(crate) struct ToldLink {
+    pub(crate) template: Template,
+    pub(crate) token: SecretString,
+    /// Further facts of the template.
+    pub(crate) vars: Vec<(&'static str, SecretString)>,
+    pub(crate) not_after: Timestamp,
+}
+
 /// What a notice tells beside its event; not part of the event, and so neither in the audit nor in hooks.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Told {
+    /// A link that goes with it, in a mail of its own kind.
+    pub(crate) link: Option<ToldLink>,
     /// Another address than the account's present one: the old one, when it was changed.
     pub(crate) to: Option<String>,
 }
@@ -241,12 +254,19 @@ impl Outbox {
             return Ok(());
         }
         let profile: Value = serde_json::from_str(&profile).unwrap_or_default();
-        let mut mail = Mail::new(notice.into(), told.to.as_deref().unwrap_or(&stored))
+        let to = told.to.as_deref().unwrap_or(&stored);
+        let mut mail = Mail::new(told.link.as_ref().map_or(notice.into(), |link| link.template), to)
             .user(user)
             .locale(locale_of(&profile))
             .var("at", minute(event.at));
         if let Some(ip) = event.ip {
             mail = mail.var("ip", ip.to_string());
+        }
+        if let Some(link) = &told.link {
+            mail = mail.token(link.token.expose_secret()).not_after(link.not_after);
+            for (name, value) in &link.vars {
+                mail = mail.var(name, value.expose_secret());
+            }
         }
         self.enqueue(tx, mail).await.map(|_| ())
     }

@@ -42,6 +42,7 @@ use crate::http::status::Code;
         links::request_change,
         links::confirm_change,
         links::undo_change,
+        links::unlock,
         sessions::list,
         sessions::end
     ),
@@ -120,6 +121,7 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("request_email_change", &[ErrorKind::Unauthenticated, ErrorKind::StepUpRequired]),
     ("confirm_email_change", &[ErrorKind::LinkInvalid]),
     ("undo_email_change", &[ErrorKind::LinkInvalid]),
+    ("unlock", &[ErrorKind::LinkInvalid]),
     ("list_sessions", &[ErrorKind::Unauthenticated, ErrorKind::Validation]),
     ("end_session", &[ErrorKind::Unauthenticated, ErrorKind::NotFound]),
 ];

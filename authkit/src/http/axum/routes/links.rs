@@ -192,3 +192,20 @@ pub(in crate::http::axum) async fn undo_change(
     state.kit().undo_email_change(LinkProof::Token(token), &meta).await?;
     Ok(answers::done())
 }
+
+/// End the lock of one's account.
+///
+/// By the link in the mail about the lock, or its code. Locks of addresses stay.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/auth/unlock", operation_id = "unlock", tag = "mail",
+    request_body = super::link_schemas::LinkBody,
+    responses((status = 204, description = "The account is not locked any more.")),
+))]
+pub(in crate::http::axum) async fn unlock(
+    State(state): State<AuthState>,
+    Meta(meta): Meta,
+    Input(LinkBody(proof)): Input<LinkBody>,
+) -> Result<Response, ApiError> {
+    state.kit().unlock(proof, &meta).await?;
+    Ok(answers::done())
+}

@@ -46,6 +46,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/auth/email/change", post(links::request_change))
         .route("/auth/email/change/confirm", post(links::confirm_change))
         .route("/auth/email/change/undo", post(links::undo_change))
+        .route("/auth/unlock", post(links::unlock))
         .route("/auth/step-up", post(step_up::step_up))
         .route("/auth/sessions", get(sessions::list))
         .route("/auth/sessions/{id}", delete(sessions::end))
