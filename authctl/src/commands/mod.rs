@@ -80,7 +80,12 @@ impl Command {
                 | MailCommand::Outbox(OutboxCommand::List { .. } | OutboxCommand::Show { .. }),
             )
             | Self::Key(KeyCommand::List | KeyCommand::Jwks) => looks,
-            Self::Seed(_) | Self::User(_) | Self::Role(_) | Self::Session(_) | Self::Key(_) | Self::Mail(_) => writes,
+            Self::Seed(_)
+            | Self::User(_)
+            | Self::Role(_)
+            | Self::Session(_)
+            | Self::Key(_)
+            | Self::Mail(_) => writes,
         }
     }
 }

@@ -112,10 +112,15 @@ impl SmtpMailer {
         let opening = async {
             let wrapped = if self.tls == SmtpTls::Tls { self.parameters.clone() } else { None };
             let address = (self.host.as_str(), self.port);
-            let mut conn =
-                AsyncSmtpConnection::connect_tokio1(address, Some(self.times.command), &self.hello, wrapped, None)
-                    .await
-                    .map_err(|e| unreachable("to connect", &e))?;
+            let mut conn = AsyncSmtpConnection::connect_tokio1(
+                address,
+                Some(self.times.command),
+                &self.hello,
+                wrapped,
+                None,
+            )
+            .await
+            .map_err(|e| unreachable("to connect", &e))?;
             if self.tls == SmtpTls::Starttls {
                 let Some(parameters) = self.parameters.clone().filter(|_| conn.can_starttls()) else {
                     return Err(MailError::unreachable(
