@@ -250,7 +250,7 @@ on_both! {
     async fn s_076_a_waiting_mail_cannot_be_read_or_moved(store: Store) {
         let t = kit(&store).await;
         t.enqueue(Template::ResetPassword, vec![ADA.into()], SECRET, None).await.unwrap();
-        t.enqueue(Template::ResetPassword, vec!["eve@example.com".into()], "akl_eve", None).await.unwrap();
+        t.enqueue(Template::VerifyEmail, vec!["eve@example.com".into()], "akl_eve", None).await.unwrap();
         t.enqueue_nothing().await.unwrap();
         let mut raw = Raw::open(&store).await;
         let dump = raw.dump().await.to_lowercase();
@@ -263,8 +263,8 @@ on_both! {
         assert_eq!(sizes.len(), 1, "{sizes:?}");
         // Eve's row with Ada's content does not open.
         raw.run(
-            "UPDATE authkit_outbox SET payload = (SELECT payload FROM authkit_outbox WHERE template = 'reset_password'
-             ORDER BY id LIMIT 1) WHERE template = 'reset_password'",
+            "UPDATE authkit_outbox SET payload = (SELECT payload FROM authkit_outbox WHERE template = 'reset_password')
+             WHERE template = 'verify_email'",
         )
         .await;
         let out = t.deliver_all().await.unwrap();
