@@ -48,6 +48,7 @@
 //! | `openapi` | OpenAPI 3.1 of those routes |
 //! | `metrics` | counters through the `metrics` facade |
 //! | `breach` | look-up of breached passwords by range query |
+//! | `smtp` | mail through an SMTP server |
 //! | `testing` | a clock that tests move, randomness that repeats, a signed-in user in one call |
 //!
 //! # Where to read on

@@ -143,7 +143,7 @@ on_both! {
         dying.abort();
         let node = second_node(&store, &t).await;
         // It may still be alive for all that others know: its lease holds.
-        t.clock.advance(Duration::from_secs(179));
+        t.clock.advance(Duration::from_secs(119));
         assert_eq!(node.deliver_all().await.unwrap(), Delivery::default());
         t.clock.advance(Duration::from_secs(1));
         assert_eq!(node.deliver_all().await.unwrap(), sent(1));

@@ -29,9 +29,9 @@ use crate::time::Timestamp;
 /// Mails on their way at the same time.
 const CONCURRENCY: usize = 16;
 /// After which time a try is given up.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+const SEND_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a claimed mail is nobody else's. Longer than a try and the mark after it, and than clocks of nodes differ.
-const LEASE: Duration = Duration::from_secs(180);
+const LEASE: Duration = Duration::from_secs(120);
 /// How often the store is asked for what other processes put in.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries that count, until a mail is given up.
