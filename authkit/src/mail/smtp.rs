@@ -166,13 +166,12 @@ impl SmtpMailer {
             },
             None => None,
         };
-        let (mut conn, begun) = match kept {
-            Some(kept) => kept,
-            None => {
-                let mut conn = self.open().await?;
-                let begun = self.begin(&mut conn, &from, international, message.is_ascii()).await;
-                (conn, begun)
-            }
+        let (mut conn, begun) = if let Some(kept) = kept {
+            kept
+        } else {
+            let mut conn = self.open().await?;
+            let begun = self.begin(&mut conn, &from, international, message.is_ascii()).await;
+            (conn, begun)
         };
         let done = match begun {
             Ok(()) => finish(&mut conn, to, &message, self.times).await,

@@ -31,7 +31,7 @@ const CONCURRENCY: usize = 16;
 /// After which time a try is given up.
 const SEND_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a claimed mail is nobody else's. Longer than a try and the mark after it, and than clocks of nodes differ.
-const LEASE: Duration = Duration::from_secs(120);
+const LEASE: Duration = Duration::from_mins(2);
 /// How often the store is asked for what other processes put in.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries that count, until a mail is given up.
@@ -411,14 +411,11 @@ impl Courier {
             let marked = self.db.write_statement(move |tx| {
                 let error = error.clone();
                 Box::pin(async move {
-                    match state {
-                        Some(state) => {
-                            store::finish(tx.conn(), id, lease, state, now, error.as_deref()).await
-                        }
-                        None => {
-                            let why = error.as_deref().unwrap_or_default();
-                            store::put_back(tx.conn(), id, lease, due, why, uncounted).await
-                        }
+                    if let Some(state) = state {
+                        store::finish(tx.conn(), id, lease, state, now, error.as_deref()).await
+                    } else {
+                        let why = error.as_deref().unwrap_or_default();
+                        store::put_back(tx.conn(), id, lease, due, why, uncounted).await
                     }
                 })
             });
@@ -553,7 +550,7 @@ mod tests {
             pause.note(Fate::PutBack, now, full);
             // The others of the same handful.
             pause.note(Fate::PutBack, now, full);
-            assert_eq!(pause.until - now, Duration::from_secs(expected));
+            assert_eq!(pause.until.saturating_sub(now), Duration::from_secs(expected));
             assert!(pause.holds(now) && !pause.holds(pause.until));
             now = pause.until;
         }

@@ -1,4 +1,4 @@
-//! A real SMTP server (aiosmtpd, from PyPI) that a test starts, stops, kills and starts again, and what it received.
+//! A real SMTP server (`aiosmtpd`, from `PyPI`) that a test starts, stops, kills and starts again, and what it received.
 
 mod sink;
 
