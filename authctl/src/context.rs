@@ -97,7 +97,7 @@ pub(crate) async fn build(mut settings: Settings, db: Db, define_roles: bool) ->
     if !define_roles {
         builder = builder.keep_roles();
     }
-    builder.build().await.map_err(about(Subject::Store))
+    Box::pin(builder.build()).await.map_err(about(Subject::Store))
 }
 
 fn require_schema(status: SchemaStatus) -> Result<()> {

@@ -49,6 +49,7 @@
 //! | `metrics` | counters through the `metrics` facade |
 //! | `breach` | look-up of breached passwords by range query |
 //! | `redis` | limits that several processes share, in Redis or a cluster of it |
+//! | `smtp` | mail through an SMTP server |
 //! | `testing` | a clock that tests move, randomness that repeats, a signed-in user in one call |
 //!
 //! # Where to read on

@@ -123,7 +123,15 @@ async fn s_193_production_refuses_what_development_only_warns_about() {
     refuses(prod("CORS_ORIGINS", "*"), &["CORS_ORIGINS", "wildcard"]).await;
     refuses(prod("CORS_ORIGINS", "https://*.example.com"), &["CORS_ORIGINS"]).await;
     refuses(prod("ARGON2_MEMORY_KIB", "8"), &["ARGON2_MEMORY_KIB"]).await;
-    refuses(prod("EMAIL_VERIFICATION", "required"), &["EMAIL_VERIFICATION"]).await;
+    refuses(prod("EMAIL_VERIFICATION", "required"), &["EMAIL_VERIFICATION", "SMTP_HOST"]).await;
+    let mail =
+        |launch: Launch| launch.env("SMTP_HOST", "smtp.example.com").env("MAIL_FROM", "no-reply@example.com");
+    // With a mail server it gets as far as the empty store.
+    refuses(mail(prod("EMAIL_VERIFICATION", "required")), &["authctl migrate up"]).await;
+    refuses(mail(prod("SMTP_TLS", "none")), &["SMTP_TLS", "another machine"]).await;
+    refuses(mail(prod("X", "y")).without("MAIL_FROM"), &["MAIL_FROM", "missing"]).await;
+    let logs = refuses(mail(prod("SMTP_PASSWORD", CANARY)), &["SMTP_USER", "missing"]).await;
+    assert!(!logs.contains(CANARY), "{logs}");
     refuses(prod("SEED_DEMO_ACCOUNTS", "true"), &["SEED_DEMO_ACCOUNTS"]).await;
     refuses(prod("X", "y").without("TOKEN_PEPPER"), &["TOKEN_PEPPER", "missing"]).await;
     // An empty store in production: the operator migrates it, not a server that happens to start.
@@ -138,9 +146,9 @@ async fn s_193_production_refuses_what_development_only_warns_about() {
         assert!(logs.contains(name), "{logs}");
     }
     // The same in development is served, with warnings.
-    let server = launch(&store, &[("EMAIL_VERIFICATION", "required")]).start().await;
+    let server = mail(launch(&store, &[("SMTP_TLS", "none")])).start().await;
     let logs = settled_logs(&server).await;
-    for name in ["ARGON2_MEMORY_KIB", "EMAIL_VERIFICATION"] {
+    for name in ["ARGON2_MEMORY_KIB", "SMTP_TLS"] {
         assert!(logs.contains(name), "no warning about {name}:\n{logs}");
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Session(command) => session::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
-        Command::Mail(command) => mail::run(app, command).await,
+        Command::Mail(command) => Box::pin(mail::run(app, command)).await,
         Command::Completions { shell } => help::completions(app, shell),
         Command::Man { dir } => help::man(app, dir.as_deref()),
         Command::Version => help::version(app),
@@ -60,13 +60,13 @@ impl Command {
         match self {
             Self::Completions { .. } | Self::Man { .. } | Self::Help { .. } => prints,
             Self::Version => Meaning { output: true, ..prints },
-            // Without an account or a role nothing is audited.
-            Self::Migrate(MigrateCommand::Up) => Meaning { dry_run: true, ..looks },
+            // Without an account, a role or a row nothing is audited.
+            Self::Migrate(MigrateCommand::Up) | Self::Mail(MailCommand::Test { .. }) => {
+                Meaning { dry_run: true, ..looks }
+            }
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
-            // Nothing is audited: nothing changes.
-            Self::Mail(MailCommand::Test { .. }) => Meaning { dry_run: true, ..looks },
             Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
             | Self::Doctor
@@ -80,7 +80,12 @@ impl Command {
                 | MailCommand::Outbox(OutboxCommand::List { .. } | OutboxCommand::Show { .. }),
             )
             | Self::Key(KeyCommand::List | KeyCommand::Jwks) => looks,
-            Self::Seed(_) | Self::User(_) | Self::Role(_) | Self::Session(_) | Self::Key(_) | Self::Mail(_) => writes,
+            Self::Seed(_)
+            | Self::User(_)
+            | Self::Role(_)
+            | Self::Session(_)
+            | Self::Key(_)
+            | Self::Mail(_) => writes,
         }
     }
 }

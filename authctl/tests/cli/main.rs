@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bench;
+mod mail;
 mod output;
 mod sessions;
 mod system;

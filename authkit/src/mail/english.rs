@@ -76,6 +76,17 @@ pub(super) fn words(template: Template) -> (&'static str, String) {
                  a good one.",
             ),
         ),
+        Template::Test => (
+            "A test of {{product}}",
+            "This mail was sent by {{product}} to see whether mail works. It does.\n".into(),
+        ),
+        notice => news(notice),
+    }
+}
+
+/// What has happened to an account.
+fn news(notice: Template) -> (&'static str, String) {
+    match notice {
         Template::PasswordChanged => told(
             "Your password at {{product}} was changed",
             "The password of your account at {{product}} was changed.",
@@ -113,9 +124,10 @@ pub(super) fn words(template: Template) -> (&'static str, String) {
              that somebody has a copy of what was on your device.",
             "If you did not restore a backup or copy an installation, set a new password and sign out everywhere.",
         ),
-        Template::Test => (
-            "A test of {{product}}",
-            "This mail was sent by {{product}} to see whether mail works. It does.\n".into(),
+        _ => told(
+            "News of your account at {{product}}",
+            "Something changed in your account at {{product}}.",
+            NOT_YOU,
         ),
     }
 }

@@ -110,7 +110,7 @@ impl fmt::Display for MailError {
 impl std::error::Error for MailError {}
 
 /// Sends mails. Called by the outbox's worker, several at a time; a call may be dropped in the middle when it takes
-/// more than 30 seconds, and what it holds must then be given up.
+/// more than 45 seconds, and what it holds must then be given up.
 ///
 /// `Ok` means that the mail is now somebody else's to deliver. A mailer that may have handed a mail over and does
 /// not know it answers [`MailError::temporary`]: then it is sent again with the same `Message-ID`.

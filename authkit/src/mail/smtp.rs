@@ -23,7 +23,7 @@ use crate::time::{Clock as _, SystemClock};
 
 /// To connect, encrypt and sign in, all of it; and for the answer to a command.
 const COMMAND: Duration = Duration::from_secs(8);
-/// For the answer to a whole message, which servers scan. All together stay below what the worker allows.
+/// For the answer to a whole message, which servers scan.
 const CONTENT: Duration = Duration::from_secs(25);
 /// A connection that was idle for longer is not used again: servers close them.
 const IDLE: Duration = Duration::from_secs(30);
@@ -100,7 +100,7 @@ impl SmtpMailer {
     }
 
     /// With other times to wait: for a connection or the answer to a command (8 s), and for the answer to a whole message
-    /// (25 s). The worker gives up a mail after 60 s in all.
+    /// (25 s). The worker gives up a mail after 45 s in all.
     #[must_use]
     pub fn with_time_outs(mut self, command: Duration, content: Duration) -> Self {
         self.times = Times { command, content };
@@ -166,13 +166,12 @@ impl SmtpMailer {
             },
             None => None,
         };
-        let (mut conn, begun) = match kept {
-            Some(kept) => kept,
-            None => {
-                let mut conn = self.open().await?;
-                let begun = self.begin(&mut conn, &from, international, message.is_ascii()).await;
-                (conn, begun)
-            }
+        let (mut conn, begun) = if let Some(kept) = kept {
+            kept
+        } else {
+            let mut conn = self.open().await?;
+            let begun = self.begin(&mut conn, &from, international, message.is_ascii()).await;
+            (conn, begun)
         };
         let done = match begun {
             Ok(()) => finish(&mut conn, to, &message, self.times).await,

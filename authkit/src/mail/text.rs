@@ -344,7 +344,9 @@ fn html_of(text: &str) -> String {
             "{{code}}" => "<strong style=\"font-size:1.5em\">{{code}}</strong>".to_owned(),
             words => escaped(words).replace('\n', "<br>\n"),
         };
-        out.push_str(&format!("{before}<p>{body}</p>\n{after}"));
+        for part in [before, "<p>", &body, "</p>\n", after] {
+            out.push_str(part);
+        }
     }
     out.push_str("</body></html>\n");
     out

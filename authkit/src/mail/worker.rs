@@ -29,9 +29,9 @@ use crate::time::Timestamp;
 /// Mails on their way at the same time.
 const CONCURRENCY: usize = 16;
 /// After which time a try is given up.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+const SEND_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a claimed mail is nobody else's. Longer than a try and the mark after it, and than clocks of nodes differ.
-const LEASE: Duration = Duration::from_secs(180);
+const LEASE: Duration = Duration::from_mins(2);
 /// How often the store is asked for what other processes put in.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries that count, until a mail is given up.
@@ -41,6 +41,8 @@ const LONGEST_RETRY: Duration = Duration::from_hours(1);
 /// How long nothing is tried after the mail server could not be reached: doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often a claim that others were faster at is tried again at once.
+const CLAIM_TRIES: usize = 10;
 /// Between two tries to mark a mail while the store is gone.
 const MARK_AGAIN: Duration = Duration::from_millis(500);
 /// How long mails under way may take at the end.
@@ -260,17 +262,27 @@ impl Courier {
         let now = self.now();
         let lease = uuid_v7(now, &**self.outbox.random())?;
         // Asking costs no write: on SQLite there is one writer.
-        if !self.db.read(move |conn| Box::pin(async move { store::is_due(conn, now).await })).await? {
+        if !self.is_due(now).await? {
             return Ok(Claim { lease, rows: Vec::new() });
         }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self
-            .db
-            .write_statement(move |tx| {
-                Box::pin(async move { store::claim(tx.conn(), lease, now, now + LEASE, limit).await })
-            })
-            .await?;
-        Ok(Claim { lease, rows })
+        for _ in 0..CLAIM_TRIES {
+            let rows = self
+                .db
+                .write_statement(move |tx| {
+                    Box::pin(async move { store::claim(tx.conn(), lease, now, now + LEASE, limit).await })
+                })
+                .await?;
+            // On PostgreSQL another worker may have chosen the same rows and been first: there are others.
+            if !rows.is_empty() || !self.is_due(now).await? {
+                return Ok(Claim { lease, rows });
+            }
+        }
+        Ok(Claim { lease, rows: Vec::new() })
+    }
+
+    async fn is_due(&self, now: Timestamp) -> Result<bool> {
+        self.db.read(move |conn| Box::pin(async move { store::is_due(conn, now).await })).await
     }
 
     async fn handle(&self, mailer: &dyn Mailer, row: ClaimedRow, lease: Uuid) -> Fate {
@@ -399,14 +411,11 @@ impl Courier {
             let marked = self.db.write_statement(move |tx| {
                 let error = error.clone();
                 Box::pin(async move {
-                    match state {
-                        Some(state) => {
-                            store::finish(tx.conn(), id, lease, state, now, error.as_deref()).await
-                        }
-                        None => {
-                            let why = error.as_deref().unwrap_or_default();
-                            store::put_back(tx.conn(), id, lease, due, why, uncounted).await
-                        }
+                    if let Some(state) = state {
+                        store::finish(tx.conn(), id, lease, state, now, error.as_deref()).await
+                    } else {
+                        let why = error.as_deref().unwrap_or_default();
+                        store::put_back(tx.conn(), id, lease, due, why, uncounted).await
                     }
                 })
             });
@@ -541,7 +550,7 @@ mod tests {
             pause.note(Fate::PutBack, now, full);
             // The others of the same handful.
             pause.note(Fate::PutBack, now, full);
-            assert_eq!(pause.until - now, Duration::from_secs(expected));
+            assert_eq!(pause.until.saturating_sub(now), Duration::from_secs(expected));
             assert!(pause.holds(now) && !pause.holds(pause.until));
             now = pause.until;
         }

@@ -1,4 +1,4 @@
-//! A real SMTP server (aiosmtpd, from PyPI) that a test starts, stops, kills and starts again, and what it received.
+//! A real SMTP server (`aiosmtpd`, from `PyPI`) that a test starts, stops, kills and starts again, and what it received.
 
 mod sink;
 
@@ -38,6 +38,8 @@ pub struct Manner {
     pub login: Option<(&'static str, &'static str)>,
     /// Seconds before each mail is taken.
     pub slow: f64,
+    /// Writes down the `Message-ID` only, for many mails.
+    pub brief: bool,
 }
 
 /// A mail as the server received it.
@@ -119,6 +121,9 @@ impl SmtpServer {
         }
         if let Some((user, password)) = self.manner.login {
             command.args(["--user", user, "--password", password]);
+        }
+        if self.manner.brief {
+            command.arg("--brief");
         }
         command.args(["--slow", &self.manner.slow.to_string()]);
         let mut child =

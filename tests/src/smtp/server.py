@@ -11,6 +11,7 @@ parser.add_argument("--key")
 parser.add_argument("--implicit-tls", action="store_true")
 parser.add_argument("--user")
 parser.add_argument("--password")
+parser.add_argument("--brief", action="store_true")
 parser.add_argument("--slow", type=float, default=0)
 arguments = parser.parse_args()
 log = open(arguments.log, "a", encoding="utf-8")
@@ -41,6 +42,12 @@ class Handler:
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
+        if arguments.brief:
+            head = envelope.content.split(b"\r\n\r\n", 1)[0].decode()
+            found = next(line for line in head.split("\r\n") if line.lower().startswith("message-id:"))
+            log.write(json.dumps({"message_id": found.split(":", 1)[1].strip()}) + "\n")
+            log.flush()
+            return "250 OK"
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         log.write(json.dumps({
             "mail_from": envelope.mail_from,
@@ -52,7 +59,7 @@ class Handler:
             "html": part(message, "html"),
             "defects": [str(defect) for defect in message.defects],
             "raw": envelope.content.decode("utf-8", "surrogateescape"),
-            "tls": session.ssl is not None,
+            "tls": session.ssl is not None or arguments.implicit_tls,
             "authenticated": bool(session.authenticated),
         }) + "\n")
         log.flush()

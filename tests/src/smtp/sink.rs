@@ -109,7 +109,9 @@ async fn client(address: SocketAddr, message: &[u8], left: &AtomicUsize) -> std:
     stream.read_line(&mut line).await?;
     let next = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
     while next() {
-        for text in [&b"MAIL FROM:<a@example.com>\r\n"[..], b"RCPT TO:<b@example.com>\r\n", b"DATA\r\n", message] {
+        for text in
+            [&b"MAIL FROM:<a@example.com>\r\n"[..], b"RCPT TO:<b@example.com>\r\n", b"DATA\r\n", message]
+        {
             stream.write_all(text).await?;
             line.clear();
             stream.read_line(&mut line).await?;
