@@ -79,6 +79,14 @@ codes! {
         "nothing was changed", "authctl session list";
     SecretRemains = "E-SESSION-2", Partial, "All sessions and keys in the store were replaced, but access tokens are signed with JWT_SECRET, which is a setting: those made before are accepted until they expire.",
         "sessions are over, old access tokens are not", "set JWT_SECRET to a new key and restart every server";
+    LockoutMissing = "E-LOCKOUT-1", NotFound, "There is no lockout of that id. What is over is forgotten after a while.",
+        "nothing was changed", "authctl lockout list";
+    LockoutPartly = "E-LOCKOUT-2", Partial, "Some of the lockouts were cleared; then the store failed.",
+        "those that are listed are cleared, the others are not", "authctl doctor, then run it again";
+    LimitsUnseen = "E-LIMIT-1", Unknown, "Without Redis each server keeps its limits in its own memory, where authctl cannot look. What they allow is shown; what is left of them is not known here.",
+        "nothing was changed", "set REDIS_URL here and for the servers; their /metrics tell how often each limit refused";
+    LimitsApart = "E-LIMIT-2", Refused, "Without Redis each server keeps its limits in its own memory, where authctl cannot reach.",
+        "nothing was changed", "wait until they are full again, or restart the servers; authctl user unlock ends locks, which are another thing";
     KeyForeign = "E-KEY-1", Config, "The keys in the store are sealed under another TOKEN_PEPPER.",
         "nothing was read or changed", "give the TOKEN_PEPPER that the store was made with; older ones may follow the newest, separated by commas";
     KeyStatic = "E-KEY-2", Refused, "With HS256 access tokens are signed with JWT_SECRET, which is not kept in the store.",

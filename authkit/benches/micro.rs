@@ -9,14 +9,17 @@
     reason = "a program that measures and prints"
 )]
 
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use authkit::config::{Argon2Config, Config};
+use authkit::config::{Argon2Config, Config, Rate};
 use authkit::secret::ExposeSecret as _;
 use authkit::testing::{self, PASSWORD, TestKit};
 use authkit::time::SystemClock;
-use authkit::{AuthKit, Credentials, Db, RequestMeta, SignUp};
+use authkit::{AuthKit, Credentials, Db, Limits, Policy, RequestMeta, SignUp};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{ED25519, UnparsedPublicKey};
@@ -27,6 +30,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!("{:<44} {:>12} {:>12} {:>7}  ceiling", "operation", "figure", "ceiling", "ratio");
     runtime.block_on(async {
+        limits().await;
         access_tokens().await;
         logins().await;
         refreshes().await;
@@ -65,6 +69,71 @@ where
         second.push(start.elapsed() / times);
     }
     (median(first), median(second))
+}
+
+/// A decision in memory as a host makes it, keyed hash of its key included.
+async fn limits() {
+    const KEYS: usize = 10_000;
+    const EACH: usize = 100_000;
+    let test = TestKit::in_memory().await.unwrap();
+    let limits = test.kit.limits();
+    let keys: Arc<[String]> = (0..KEYS).map(|n| format!("user {n}")).collect();
+    let next = Cell::new(0);
+    let key = || {
+        next.set((next.get() + 1) % KEYS);
+        keys[next.get()].as_bytes()
+    };
+    let policy = Policy::new("bench", testing::GENEROUS);
+    let decide = || {
+        let (key, limits, policy) = (key(), &limits, &policy);
+        async move { drop(limits.take(policy, key).await.unwrap()) }
+    };
+    let hmac = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[7; 32]);
+    let table = Mutex::new(HashMap::<[u8; 16], u64>::new());
+    let bare = || {
+        let tag = ring::hmac::sign(&hmac, key());
+        *table.lock().unwrap().entry(*tag.as_ref().first_chunk().unwrap()).or_default() += 1;
+        std::future::ready(())
+    };
+    let (figure, ceiling) = in_turn(200_000, decide, bare).await;
+    print("limit in memory", figure, ceiling, "bare HMAC, lock, table");
+    println!("{:<44} {:>9} ns (target: under 1000)", "limit in memory, median", figure.as_nanos());
+
+    let work = |offset: usize| {
+        let (limits, keys) = (limits.clone(), Arc::clone(&keys));
+        tokio::spawn(async move {
+            let policy = Policy::new("bench", testing::GENEROUS);
+            for n in 0..EACH {
+                drop(limits.take(&policy, &keys[(n + offset) % KEYS]).await.unwrap());
+            }
+        })
+    };
+    let (mut alone, mut together) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        work(0).await.unwrap();
+        alone.push(start.elapsed());
+        let start = Instant::now();
+        let (one, two) = (work(0), work(KEYS / 2));
+        one.await.unwrap();
+        two.await.unwrap();
+        together.push(start.elapsed());
+    }
+    let gain = 2.0 * median(alone).as_secs_f64() / median(together).as_secs_f64();
+    println!("{:<44} {gain:>9.2} times the rate of one", "limit in memory, two threads");
+
+    let fresh = TestKit::in_memory().await.unwrap().kit.limits();
+    let start = Instant::now();
+    million(&fresh).await;
+    let each = start.elapsed() / 1_000_000;
+    println!("{:<44} {:>9} ns each", "limit in memory, 1,000,000 distinct keys", each.as_nanos());
+}
+
+async fn million(limits: &Limits) {
+    let policy = Policy::new("bench", Rate::new(5, Duration::from_hours(1)));
+    for n in 0..1_000_000_u32 {
+        limits.take(&policy, n.to_be_bytes()).await.unwrap();
+    }
 }
 
 async fn access_tokens() {

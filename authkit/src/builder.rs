@@ -180,6 +180,11 @@ impl AuthKitBuilder {
     /// [`crate::ErrorKind::Config`] for settings that must not be served with; [`crate::ErrorKind::Schema`] when the
     /// store is behind, ahead, or sealed under another root key; [`crate::ErrorKind::Unavailable`].
     pub async fn build(self) -> Result<AuthKit> {
+        // Settings make it large, and it is awaited deep inside of other futures.
+        Box::pin(self.put_together()).await
+    }
+
+    async fn put_together(self) -> Result<AuthKit> {
         let Self {
             db, secrets, config, clock, random, hooks, sinks, claims, breach, mailer, mail_texts, ..
         } = self;

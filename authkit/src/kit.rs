@@ -267,6 +267,18 @@ impl AuthKit {
         Admin::new(Arc::clone(&self.ctx), meta)
     }
 
+    /// What operators do, for a signed-in caller who may do everything (`*`), as `super_admin` may. The store is asked
+    /// now, and not the token (R14); the audit names the caller.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for anybody else, [`ErrorKind::Unauthenticated`] when account or session no longer
+    /// stand as the token says.
+    pub async fn admin_as(&self, caller: &Authenticated, meta: RequestMeta) -> Result<Admin> {
+        self.ctx.require_operator(caller).await?;
+        let reason = meta.reason.clone();
+        Ok(self.admin(meta.with_operator(format!("user:{}", caller.user_id()), reason)))
+    }
+
     /// Events from now on, after their commit. A slow receiver misses some and is told so.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
         self.ctx.audit.publisher().subscribe()

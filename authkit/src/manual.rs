@@ -21,5 +21,8 @@ pub mod embedding {}
 #[doc = include_str!("../docs/configuration.md")]
 pub mod configuration {}
 
+#[doc = include_str!("../docs/limits.md")]
+pub mod limits {}
+
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}

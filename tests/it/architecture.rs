@@ -265,6 +265,15 @@ fn a_store_writes_only_its_own_tables_and_no_other_file_has_sql() {
 }
 
 #[test]
+fn statements_that_differ_between_the_engines_stay_few() {
+    let twins = sources("authkit/src").into_iter().filter(|(file, _)| !is_test(file) && file != "db/conn.rs");
+    let places: Vec<String> = twins
+        .flat_map(|(file, text)| code(&text).matches("Twin {").map(|_| file.clone()).collect::<Vec<_>>())
+        .collect();
+    assert!((1..=4).contains(&places.len()), "one text for both is the rule: {places:?}");
+}
+
+#[test]
 fn the_binaries_know_neither_each_other_nor_the_database_driver() {
     for (package, other) in [("authctl", "authkit-server"), ("server", "authctl")] {
         let manifest = std::fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();

@@ -14,6 +14,9 @@ use crate::support::{Raw, Texts as _, connect, from_ip, kind, kit_with, second_n
 
 const HOUR: Duration = Duration::from_hours(1);
 
+/// These tests are not about how fast Redis answers on a machine that does much else.
+const PATIENT: Duration = Duration::from_secs(5);
+
 /// Where limits are kept.
 pub(crate) enum Place {
     Memory,
@@ -23,6 +26,7 @@ pub(crate) enum Place {
 
 impl Place {
     pub(crate) fn set(&self, config: &mut Config) {
+        config.limits.redis.timeout = PATIENT;
         config.limits.redis.urls = match self {
             Self::Memory => Vec::new(),
             Self::Redis(server) => vec![server.url()],
@@ -30,6 +34,11 @@ impl Place {
             Self::Cluster(cluster) => vec![cluster.nodes()[0].url()],
         };
     }
+}
+
+fn redis_at(server: &RedisServer, config: &mut Config) {
+    config.limits.redis.timeout = PATIENT;
+    config.limits.redis.urls = vec![server.url()];
 }
 
 /// Makes three tests of each function.
@@ -337,7 +346,7 @@ async fn s_020_memory_and_redis_give_the_same_numbers() {
 async fn a_step_of_the_server_s_clock_shuts_nobody_out() {
     let server = RedisServer::start();
     let store = Store::new(Backend::Sqlite).await;
-    let test = kit_with(&store, |config| config.limits.redis.urls = vec![server.url()]).await;
+    let test = kit_with(&store, |config| redis_at(&server, config)).await;
     let policy = Policy::new("probe", Rate::new(10, Duration::from_mins(10)));
     test.kit.limits().take(&policy, "k").await.unwrap();
     // What a clock that was set back by an hour leaves behind: a bucket that is full in an hour and ten minutes.
@@ -375,7 +384,7 @@ async fn keys_tell_nothing_and_go_by_themselves() {
     let server = RedisServer::start();
     let store = Store::new(Backend::Sqlite).await;
     let test = kit_with(&store, |config| {
-        config.limits.redis.urls = vec![server.url()];
+        redis_at(&server, config);
         config.limits.login_ip = Rate::new(20, HOUR);
         config.limits.login_email = Rate::new(20, HOUR);
     })

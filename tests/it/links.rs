@@ -355,7 +355,8 @@ on_both! {
 
 /// Another node on the same store, which can send nothing.
 pub(crate) async fn without_mailer(store: &Store, t: &TestKit) -> authkit::AuthKit {
-    let builder = authkit::AuthKit::builder(crate::support::connect(store).await, authkit::testing::secrets());
+    let builder =
+        authkit::AuthKit::builder(crate::support::connect(store).await, authkit::testing::secrets());
     builder.config(t.kit.config().clone()).clock(t.clock.clone()).build().await.unwrap()
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use authkit_tests::{Backend, Client, ServerProcess, Store, on_both, raw};
 use serde_json::{Value, json};
 
-use crate::app::{OTHER, PASSWORD, credentials, me, newcomer, refresh, serve, sign_in, sign_up, within, without_request_id};
+use crate::app::{
+    OTHER, PASSWORD, credentials, me, newcomer, refresh, serve, sign_in, sign_up, within, without_request_id,
+};
 
 /// Where the files of mails are, and the base of their links.
 const BASE: &str = "https://login.example.com/app";
@@ -27,7 +29,9 @@ fn mails(folder: &Path, to: &str) -> Vec<String> {
     files.retain(|path| path.extension().is_some_and(|e| e == "eml"));
     files.sort();
     let texts = files.into_iter().filter_map(|path| std::fs::read_to_string(path).ok());
-    texts.filter(|text| text.contains(&format!("To: <{to}>")) || text.contains(&format!("To: {to}"))).collect()
+    texts
+        .filter(|text| text.contains(&format!("To: <{to}>")) || text.contains(&format!("To: {to}")))
+        .collect()
 }
 
 /// The newest link to that page that an address got, once it is there.
@@ -114,14 +118,19 @@ async fn s_086_no_header_and_no_target_moves_a_link() {
         &[("host", "evil.example")],
         &[("x-forwarded-host", "evil.example"), ("x-forwarded-proto", "gopher"), ("x-forwarded-port", "666")],
         &[("forwarded", "host=evil.example;proto=http;for=192.0.2.7")],
-        &[("x-host", "evil.example"), ("x-original-url", "https://evil.example/"), ("x-rewrite-url", "/evil")],
+        &[
+            ("x-host", "evil.example"),
+            ("x-original-url", "https://evil.example/"),
+            ("x-rewrite-url", "/evil"),
+        ],
         &[("origin", "https://evil.example"), ("referer", "https://evil.example/")],
         &[("host", "login.example.com@evil.example")],
     ];
     let mut sent = 0;
     for poison in poisons {
         let poisoned = poison.iter().fold(client.clone(), |client, (name, value)| client.header(name, value));
-        let answer = poisoned.post("/v1/auth/password-reset/request", json!({"email": "ada@example.com"})).await;
+        let answer =
+            poisoned.post("/v1/auth/password-reset/request", json!({"email": "ada@example.com"})).await;
         assert!(answer.status == 202 || answer.status == 400, "{}", answer.text);
         sent += usize::from(answer.status == 202);
     }
@@ -143,7 +152,10 @@ async fn s_086_no_header_and_no_target_moves_a_link() {
     for mail in resets() {
         assert!(!mail.contains("evil") && !mail.contains("gopher"), "{mail}");
         let links = unfolded(&mail).into_iter().filter(|line| line.starts_with("http")).collect::<Vec<_>>();
-        assert!(links.iter().all(|l| l.starts_with(&format!("{BASE}/reset-password?token=akl_"))), "{links:?}");
+        assert!(
+            links.iter().all(|l| l.starts_with(&format!("{BASE}/reset-password?token=akl_"))),
+            "{links:?}"
+        );
     }
 }
 
@@ -213,7 +225,10 @@ async fn whatever_is_wrong_the_answer_is_the_same() {
         assert_eq!(answer.field_errors(), expected);
     }
     client.post("/v1/auth/email/resend", json!({"email": "x"})).await.assert_error(422, "VALIDATION_ERROR");
-    client.post("/v1/auth/password-reset/request", json!({"email": "x"})).await.assert_error(422, "VALIDATION_ERROR");
+    client
+        .post("/v1/auth/password-reset/request", json!({"email": "x"}))
+        .await
+        .assert_error(422, "VALIDATION_ERROR");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

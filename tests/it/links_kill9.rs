@@ -21,7 +21,8 @@ struct Round {
 impl Round {
     async fn prepare(client: &Client, folder: &Path, n: u64) -> Self {
         let address = |kind: &str| format!("{kind}-{n}@example.com");
-        let (reset, verify, change, new) = (address("reset"), address("verify"), address("change"), address("new"));
+        let (reset, verify, change, new) =
+            (address("reset"), address("verify"), address("change"), address("new"));
         for email in [&reset, &verify] {
             newcomer(client, email).await;
         }

@@ -12,8 +12,13 @@ use crate::links::{letters, new_password, one, proved, reset_letter};
 use crate::support::{Raw, Texts as _, kind, kit, kit_with, meta, second_node, secret};
 
 /// The classes that a request must not tell apart.
-const CLASSES: [&str; 5] =
-    ["known@example.com", "unknown@example.com", "disabled@example.com", "deleted@example.com", "fresh@example.com"];
+const CLASSES: [&str; 5] = [
+    "known@example.com",
+    "unknown@example.com",
+    "disabled@example.com",
+    "deleted@example.com",
+    "fresh@example.com",
+];
 
 async fn make_classes(t: &TestKit) {
     proved(t, "known@example.com").await;

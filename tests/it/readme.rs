@@ -46,10 +46,10 @@ fn install_jq() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_story_runs_as_it_is_told() {
     install_jq();
-    assert_eq!(block_with("cargo run -p authkit-server"), "cargo run -p authkit-server");
+    assert!(blocks().contains(&"cargo run -p authkit-server"));
     let server = Launch::bare_server().start().await;
     let authctl = format!("{} ", binary("authctl").display());
-    let story = [block_with("API=http://"), block_with("SECOND=$("), block_with("-p authctl -- user list")];
+    let story = [block_with("FIRST=$("), block_with("SECOND=$("), block_with("-p authctl -- user list")];
     let story = story.join("\n");
     assert!(story.contains("http://localhost:8000") && story.contains("cargo run -q -p authctl -- "));
     let story = story
@@ -63,6 +63,37 @@ async fn the_story_runs_as_it_is_told() {
     for line in ["ada@example.com", "admin@example.com", "student@example.com"] {
         assert!(said.lines().any(|l| l == line), "{line} listed by jq: {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_a_lock_runs_as_it_is_told() {
+    install_jq();
+    let start = block_with("RL_LOGIN_IP_LIMIT=");
+    let settings = start.strip_suffix(" cargo run -p authkit-server").unwrap();
+    let settings = settings.split(' ').map(|pair| pair.split_once('=').unwrap());
+    let launch = settings.fold(Launch::bare_server(), |launch, (name, value)| launch.env(name, value));
+    let server = launch.start().await;
+    let story = [block_with("login() {"), block_with("-p authctl -- user unlock")].join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).collect();
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, server.folder());
+
+    // Every comment behind a call tells what it answers; the guesses answer alike, eight times.
+    let answers: Vec<&str> = said.lines().filter(|line| line.starts_with(['2', '4', '5'])).collect();
+    let mut expected = Vec::new();
+    for line in told.iter().filter(|line| line.starts_with(['2', '4', '5'])) {
+        expected.extend(std::iter::repeat_n(*line, if line.starts_with("401") { 8 } else { 1 }));
+    }
+    assert_eq!(answers, expected, "{said}");
+    assert_eq!(expected.len(), 14, "{told:?}");
+    assert!(
+        said.lines().any(|line| line.parse().is_ok_and(|seconds| (880..=900).contains(&seconds))),
+        "{said}"
+    );
+    let known = |line: &str| line.contains("email") && line.split_whitespace().any(|word| word == "8");
+    assert!(said.lines().any(known), "the lock is not listed: {said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +122,14 @@ async fn the_example_serves_its_guarded_route() {
 
 #[test]
 fn no_command_is_left_out() {
-    let run_here = ["cargo run -p authkit-server", "API=http://", "SECOND=$(", "-p authctl -- user list"];
+    let run_here = [
+        "cargo run -p authkit-server",
+        "FIRST=$(",
+        "SECOND=$(",
+        "-p authctl -- user list",
+        "login() {",
+        "-p authctl -- user unlock",
+    ];
     let elsewhere = ["--example embed", "cargo test --workspace"];
     for block in blocks() {
         let known = run_here.iter().chain(&elsewhere).any(|text| block.contains(text));

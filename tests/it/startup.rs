@@ -122,6 +122,10 @@ async fn s_193_production_refuses_what_development_only_warns_about() {
     refuses(prod("PUBLIC_URL", "http://login.example.com"), &["PUBLIC_URL", "http"]).await;
     refuses(prod("CORS_ORIGINS", "*"), &["CORS_ORIGINS", "wildcard"]).await;
     refuses(prod("CORS_ORIGINS", "https://*.example.com"), &["CORS_ORIGINS"]).await;
+    for world in ["0.0.0.0/0", "::/0", "10.0.0.0/8,0.0.0.0/0"] {
+        refuses(prod("TRUSTED_PROXIES", world), &["TRUSTED_PROXIES", "/0", "prod refuses"]).await;
+    }
+    refuses(prod("TRUSTED_PROXIES", "10.0.0.5/8"), &["TRUSTED_PROXIES", "write 10.0.0.0/8"]).await;
     refuses(prod("ARGON2_MEMORY_KIB", "8"), &["ARGON2_MEMORY_KIB"]).await;
     refuses(prod("EMAIL_VERIFICATION", "required"), &["EMAIL_VERIFICATION", "SMTP_HOST"]).await;
     let mail =
@@ -146,9 +150,10 @@ async fn s_193_production_refuses_what_development_only_warns_about() {
         assert!(logs.contains(name), "{logs}");
     }
     // The same in development is served, with warnings.
-    let server = mail(launch(&store, &[("SMTP_TLS", "none")])).start().await;
+    let server =
+        mail(launch(&store, &[("SMTP_TLS", "none"), ("TRUSTED_PROXIES", "0.0.0.0/0")])).start().await;
     let logs = settled_logs(&server).await;
-    for name in ["ARGON2_MEMORY_KIB", "SMTP_TLS"] {
+    for name in ["ARGON2_MEMORY_KIB", "SMTP_TLS", "TRUSTED_PROXIES"] {
         assert!(logs.contains(name), "no warning about {name}:\n{logs}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use authkit::admin::UserChange;
 use authkit::config::Config;
 use authkit::secret::{ExposeSecret as _, SecretString};
 use authkit::testing::{self, TestKit};
@@ -49,6 +50,13 @@ pub(crate) fn from_ip(ip: &str) -> RequestMeta {
 
 pub(crate) fn secret(text: &str) -> SecretString {
     SecretString::from(text)
+}
+
+pub(crate) fn change(name: Option<&str>, email: Option<&str>) -> UserChange {
+    let mut change = UserChange::default();
+    change.name = name.map(Into::into);
+    change.email = email.map(Into::into);
+    change
 }
 
 #[track_caller]

@@ -1,5 +1,6 @@
 //! A small HTTP client that shows answers as they came: no redirects, no cookies of its own, no proxy.
 
+use std::net::IpAddr;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -18,12 +19,22 @@ pub struct Client {
 impl Client {
     /// A client of `http://HOST:PORT`.
     pub fn new(base: &str) -> Self {
+        Self::connecting_from(base, None)
+    }
+
+    /// A client that connects from that address of this machine, such as 127.0.0.5.
+    pub fn from(ip: IpAddr, base: &str) -> Self {
+        Self::connecting_from(base, Some(ip))
+    }
+
+    fn connecting_from(base: &str, from: Option<IpAddr>) -> Self {
         static PROVIDER: Once = Once::new();
         // The HTTP library wants one even though nothing here speaks TLS. A host may have installed it already.
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .local_address(from)
             .timeout(Duration::from_mins(1))
             .build()
             .expect("an HTTP client");

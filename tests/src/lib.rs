@@ -16,6 +16,7 @@ pub mod client;
 pub mod load;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod race;
 pub mod raw;
 pub mod redis;

@@ -1,10 +1,11 @@
 //! Bytes on a socket, for what no HTTP client would send.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Writes the bytes to a new connection and reads until the server closes it or stays silent for `patience`.
@@ -39,6 +40,18 @@ impl Connection {
     /// When it cannot.
     pub async fn open(address: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream })
+    }
+
+    /// Connects to `HOST:PORT` from that address of this machine.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn open_from(ip: Ipv4Addr, address: &str) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((ip, 0).into())?;
+        let stream = socket.connect(address.parse().map_err(io::Error::other)?).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream })
     }

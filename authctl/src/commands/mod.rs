@@ -4,6 +4,8 @@ mod config;
 mod doctor;
 mod help;
 mod key;
+mod limits;
+mod lockout;
 mod mail;
 mod migrate;
 mod role;
@@ -14,8 +16,8 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, MailCommand, MigrateCommand, OutboxCommand, RoleCommand,
-    SessionCommand, UserCommand,
+    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MigrateCommand,
+    OutboxCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -30,6 +32,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::User(command) => user::run(app, command).await,
         Command::Role(command) => role::run(app, command).await,
         Command::Session(command) => session::run(app, command).await,
+        Command::Lockout(command) => lockout::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
         Command::Mail(command) => Box::pin(mail::run(app, command)).await,
@@ -66,6 +69,7 @@ impl Command {
             }
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
+            | Self::Lockout(LockoutCommand::Clear { .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
             Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
@@ -74,6 +78,11 @@ impl Command {
             | Self::User(UserCommand::List { .. } | UserCommand::Show(_))
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
+            | Self::Lockout(
+                LockoutCommand::List { .. }
+                | LockoutCommand::Show { .. }
+                | LockoutCommand::Limits(LimitsCommand::Show(_)),
+            )
             | Self::Token(_)
             | Self::Mail(
                 MailCommand::Preview { .. }
@@ -84,6 +93,7 @@ impl Command {
             | Self::User(_)
             | Self::Role(_)
             | Self::Session(_)
+            | Self::Lockout(_)
             | Self::Key(_)
             | Self::Mail(_) => writes,
         }

@@ -25,13 +25,25 @@ pub(crate) async fn run(app: &mut App, command: UserCommand) -> Result<Exit> {
             let user = find(&kit, &arg.user).await?;
             app.one(&user, &USER)
         }
-        UserCommand::Create { email, name, roles, email_verified, profile, password, no_password, send_reset } => {
+        UserCommand::Create {
+            email,
+            name,
+            roles,
+            email_verified,
+            profile,
+            password,
+            no_password,
+            send_reset,
+        } => {
             let mut new = NewUser::new(email, name);
             new.mail_reset = send_reset;
             (new.roles, new.email_verified, new.profile) = (roles, email_verified, profile);
             let kit = app.kit(true).await?;
-            let password =
-                if no_password || send_reset { None } else { Some(secrets::new_password(app, &password).await?) };
+            let password = if no_password || send_reset {
+                None
+            } else {
+                Some(secrets::new_password(app, &password).await?)
+            };
             let shown = password.as_ref().map(|password| password.shown_once(app.global.dry_run));
             new.password = password.map(|password| password.text);
             let done = app.admin(&kit).create_user(new).await.map_err(about(Subject::NewUser))?;
@@ -62,6 +74,7 @@ pub(crate) async fn run(app: &mut App, command: UserCommand) -> Result<Exit> {
         UserCommand::VerifyEmail(arg) => state(app, &arg.user, State::Verify).await,
         UserCommand::SendReset(arg) => send(app, &arg.user, LinkPurpose::ResetPassword).await,
         UserCommand::SendVerify(arg) => send(app, &arg.user, LinkPurpose::VerifyEmail).await,
+        UserCommand::Unlock(arg) => state(app, &arg.user, State::Unlock).await,
     }
 }
 
@@ -112,6 +125,7 @@ enum State {
     Delete,
     Restore,
     Verify,
+    Unlock,
 }
 
 async fn state(app: &mut App, user: &str, to: State) -> Result<Exit> {
@@ -127,6 +141,7 @@ async fn state(app: &mut App, user: &str, to: State) -> Result<Exit> {
         State::Delete => admin.delete_user(user.id).await,
         State::Restore => admin.restore_user(user.id).await,
         State::Verify => admin.verify_email(user.id).await,
+        State::Unlock => admin.unlock_user(user.id).await,
     };
     let done = done.map_err(about(Subject::User))?;
     app.changed(&done, &USER)

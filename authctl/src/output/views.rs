@@ -78,6 +78,41 @@ pub(crate) const SESSIONS_ENDED: View =
 pub(crate) const ALL_ENDED: View =
     View { id: "sessions", columns: &[], fields: &["sessions", "accounts", "jwt_secret_must_change"] };
 
+pub(crate) const LOCKOUT: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("KIND", "kind", Kind::Text),
+        column("FAILURES", "failures", Kind::Text),
+        column("LOCKED UNTIL", "locked_until", Kind::Time),
+        wide("LOCKS", "lock_count", Kind::Text),
+        wide("USER", "user_id", Kind::Id),
+        wide("LAST FAILURE (UTC)", "last_failure_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "kind",
+        "user_id",
+        "failures",
+        "locked_until",
+        "lock_count",
+        "first_failure_at",
+        "last_failure_at",
+    ],
+};
+
+pub(crate) const LIMIT: View = View {
+    id: "name",
+    columns: &[
+        column("LIMIT", "name", Kind::Id),
+        column("RATE", "rate", Kind::Text),
+        column("BY", "by", Kind::Text),
+        column("LEFT", "remaining", Kind::Text),
+        column("NEXT IN (S)", "next_in_seconds", Kind::Text),
+    ],
+    fields: &["name", "rate", "by", "remaining", "next_in_seconds"],
+};
+
 pub(crate) const KEY: View = View {
     id: "kid",
     columns: &[

@@ -10,7 +10,7 @@ use authctl::{Exit, Io, Prompt, run};
 use authkit::audit::AuditFilter;
 use authkit::random::SystemRandom;
 use authkit::secret::SecretString;
-use authkit::{AuthKit, Credentials, Db, Login, Page, RequestMeta, Tokens, UserFilter};
+use authkit::{AuthKit, Credentials, Db, LockoutFilter, Login, Page, RequestMeta, Tokens, UserFilter};
 use serde_json::{Value, json};
 
 pub const PEPPER: &str = "mJ8kV2qX7tR4wZ9nB5cL1yH6gD3fS0pA-eUoIiKxTzQ";
@@ -156,7 +156,8 @@ impl Bench {
 
     pub async fn run_with(&self, args: &[&str], stdin: &str, answers: Option<&[&'static str]>) -> Ran {
         let (io, out, err) = self.io(stdin, answers);
-        let exit = run(["authctl"].iter().chain(args), io).await;
+        // On the heap: a test that runs many commands would otherwise need more stack than a thread has.
+        let exit = Box::pin(run(["authctl"].iter().chain(args), io)).await;
         Ran { exit, out: out.text(), err: err.text() }
     }
 
@@ -193,6 +194,7 @@ impl Bench {
             kit.roles().list().await.unwrap(),
             kit.sessions().list(&page()).await.unwrap(),
             kit.keys(),
+            kit.admin(RequestMeta::new()).lockouts(&LockoutFilter::default(), &page()).await.unwrap(),
             kit.audit(&AuditFilter::default(), &page()).await.unwrap(),
         ])
     }

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bench;
+mod lockouts;
 mod mail;
 mod output;
 mod sessions;

@@ -120,7 +120,7 @@ impl LimitsConfig {
 }
 
 /// The limiter that several processes share. `Debug` masks what `REDIS_URL` hides.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisConfig {
     /// `REDIS_URL`: one URL, or nodes of a cluster. May hold a password: never printed whole.
@@ -129,6 +129,15 @@ pub struct RedisConfig {
     pub enabled: Option<bool>,
     /// `REDIS_REQUIRED`; `None` means yes in prod when a URL is given, no elsewhere.
     pub required: Option<bool>,
+    /// How long an answer may take, with everything that belongs to it, before memory decides; 100 ms. No setting of
+    /// the environment: requests wait for it.
+    pub timeout: Duration,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self { urls: Vec::new(), enabled: None, required: None, timeout: Duration::from_millis(100) }
+    }
 }
 
 impl RedisConfig {
@@ -149,6 +158,7 @@ impl fmt::Debug for RedisConfig {
             .field("urls", &self.shown_urls())
             .field("enabled", &self.enabled)
             .field("required", &self.required)
+            .field("timeout", &self.timeout)
             .finish()
     }
 }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::database_url::redact_url;
+use super::network::TrustedProxies;
 
 /// How the server hands tokens to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +43,8 @@ pub struct ServerConfig {
     pub token_transport: TokenTransport,
     /// `CORS_ORIGINS`: exact origins, such as `https://app.example.com`.
     pub cors_origins: Vec<String>,
+    /// `TRUSTED_PROXIES`: whose word on client addresses is taken (R4).
+    pub trusted_proxies: TrustedProxies,
     /// `LOG_LEVEL`, as `tracing` directives: `INFO`, or `warn,authkit=debug`.
     pub log_level: String,
 }
@@ -56,6 +59,7 @@ impl Default for ServerConfig {
             api_prefix: "/v1".into(),
             token_transport: TokenTransport::default(),
             cors_origins: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
             log_level: "INFO".into(),
         }
     }
@@ -71,6 +75,7 @@ impl fmt::Debug for ServerConfig {
             .field("api_prefix", &self.api_prefix)
             .field("token_transport", &self.token_transport)
             .field("cors_origins", &self.cors_origins)
+            .field("trusted_proxies", &self.trusted_proxies)
             .field("log_level", &self.log_level)
             .finish()
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::database_url::redact_url;
 use super::setting::{Absent, Kind, Section, Setting, Sight};
 use super::value::{choice, list, quoted, switch, whole};
-use super::{EmailVerification, Environment, JwtAlgorithm, SessionPolicy, TokenTransport};
+use super::{EmailVerification, Environment, JwtAlgorithm, SessionPolicy, TokenTransport, TrustedProxies};
 use crate::secret::SecretString;
 
 /// Every setting that this build knows, in the order in which they are shown.
@@ -150,6 +150,17 @@ static SETTINGS: &[Setting] = &[
         doc: "Which web pages of other origins may call the API.",
         set: |d, t| list(t).map(|v| d.config.server.cors_origins = v),
         show: |c, _| c.server.cors_origins.join(","),
+    },
+    Setting {
+        name: "TRUSTED_PROXIES",
+        section: Section::Server,
+        kind: Kind::List,
+        sight: Sight::Plain,
+        absent: Absent::Value(""),
+        values: "networks such as `10.0.0.0/8` or `2001:db8::/32`, or single addresses",
+        doc: "Proxies whose `X-Forwarded-For` or `Forwarded` is believed; see the chapter on embedding.",
+        set: |d, t| TrustedProxies::parse(&list(t)?).map(|v| d.config.server.trusted_proxies = v),
+        show: |c, _| c.server.trusted_proxies.to_string(),
     },
     Setting {
         name: "LOG_LEVEL",

@@ -60,6 +60,29 @@ impl<'c> Conn<'c> {
     }
 }
 
+/// A statement that must differ between the engines. Rare: one text for both is the rule, and a test counts the
+/// exceptions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Twin {
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "the other engine's text"))]
+    pub(crate) sqlite: &'static str,
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "the other engine's text"))]
+    pub(crate) postgres: &'static str,
+}
+
+impl Twin {
+    /// The text for the engine of `conn`.
+    pub(crate) fn on(self, conn: &Conn<'_>) -> &'static str {
+        match &conn.0 {
+            #[cfg(feature = "sqlite")]
+            ConnInner::Sqlite(_) => self.sqlite,
+            #[cfg(feature = "postgres")]
+            ConnInner::Postgres(_) => self.postgres,
+            ConnInner::None(never, _) => match *never {},
+        }
+    }
+}
+
 impl fmt::Debug for Conn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {

@@ -25,7 +25,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
 pub use conn::{Conn, Tx};
-pub(crate) use conn::{ConnInner, on_db, row, without_engine};
+pub(crate) use conn::{ConnInner, Twin, on_db, row, without_engine};
 pub(crate) use error::{ends_transaction, is_constraint};
 pub use migrate::SchemaStatus;
 pub use page::{Listing, Page};

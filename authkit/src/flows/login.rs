@@ -16,6 +16,7 @@ use crate::meta::RequestMeta;
 use crate::passwords::policy::normalise;
 use crate::passwords::store::{self as passwords, SignInRow};
 use crate::secret::{ExposeSecret as _, SecretString};
+use crate::sessions::Standing;
 use crate::users::{Email, UserStatus};
 
 /// How a password is told in `amr` (RFC 8176).
@@ -160,7 +161,8 @@ impl Ctx {
             })
             .await;
         let started = self.unsettled(reservation, started, meta).await?;
-        let facts = Facts { session: &started.session, ver: started.ver, roles: started.roles };
+        let facts =
+            Facts { session: Standing::from(&started.session), ver: started.ver, roles: started.roles };
         Ok(Tokens { device_token: token, ..self.issue(meta, facts).await? })
     }
 }

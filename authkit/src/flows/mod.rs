@@ -12,6 +12,7 @@ pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
+pub(crate) mod operator;
 pub(crate) mod password;
 pub(crate) mod recovery;
 pub(crate) mod redeem;

@@ -15,10 +15,10 @@ use crate::flows::tokens::Facts;
 use crate::flows::{Ctx, Tokens};
 use crate::ids::SessionId;
 use crate::meta::RequestMeta;
-use crate::sessions::EndReason;
 use crate::sessions::revocations::Revocation;
-use crate::sessions::store::{self, Limits, View};
+use crate::sessions::store::{self, Limits, Rotated, View};
 use crate::sessions::token::RefreshToken;
+use crate::sessions::{EndReason, Standing};
 
 /// The account may change between rotation and judgement; then the rotation is tried again.
 const TRIES: usize = 3;
@@ -51,8 +51,9 @@ impl Ctx {
         let genuine = self.genuine(token, meta).await?.ok_or(ErrorKind::RefreshInvalid)?;
         self.limit_refresh(genuine.session, meta).await?;
         for _ in 0..TRIES {
-            if let Some(view) = self.rotate(&genuine).await? {
-                return self.issue(meta, facts(&view)).await;
+            if let Some(rotated) = self.rotate(&genuine).await? {
+                let Rotated { session, ver, roles } = rotated;
+                return self.issue(meta, Facts { session, ver, roles }).await;
             }
             let limits = self.limits();
             let id = genuine.session;
@@ -65,7 +66,11 @@ impl Ctx {
                 return self.refuse(meta, entry, ErrorKind::RefreshInvalid.into()).await;
             };
             match self.judge(&view, &genuine) {
-                Judgement::Repeat => return self.issue(meta, facts(&view)).await,
+                Judgement::Repeat => {
+                    let facts =
+                        Facts { session: Standing::from(&view.session), ver: view.ver, roles: view.roles };
+                    return self.issue(meta, facts).await;
+                }
                 Judgement::TryAgain => {}
                 verdict => return self.refuse_refresh(&view, &genuine, verdict, meta).await,
             }
@@ -84,7 +89,7 @@ impl Ctx {
         Ok(Some(Genuine { session: claims.session_id, counter, cip }))
     }
 
-    async fn rotate(&self, genuine: &Genuine) -> Result<Option<View>> {
+    async fn rotate(&self, genuine: &Genuine) -> Result<Option<Rotated>> {
         let (genuine, limits) = (genuine.clone(), self.limits());
         self.db
             .write_statement(move |tx| {
@@ -172,8 +177,4 @@ impl Ctx {
             .await?;
         Err(ErrorKind::RefreshInvalid.into())
     }
-}
-
-fn facts(view: &View) -> Facts<'_> {
-    Facts { session: &view.session, ver: view.ver, roles: view.roles.clone() }
 }

@@ -15,7 +15,7 @@ use crate::flows::{Authenticated, Ctx, Tokens};
 use crate::meta::RequestMeta;
 use crate::passwords::policy::normalise;
 use crate::secret::SecretString;
-use crate::sessions::{SessionRecord, store};
+use crate::sessions::{SessionRecord, Standing, store};
 
 /// What proves the user again.
 #[derive(Debug, Clone)]
@@ -84,7 +84,8 @@ impl Ctx {
             })
             .await;
         let started = self.unsettled(proved, started, meta).await?;
-        let facts = Facts { session: &started.session, ver: started.ver, roles: started.roles };
+        let facts =
+            Facts { session: Standing::from(&started.session), ver: started.ver, roles: started.roles };
         Ok(Tokens { device_token: token, ..self.issue(meta, facts).await? })
     }
 }

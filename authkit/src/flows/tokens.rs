@@ -18,7 +18,7 @@ use crate::ids::{SessionId, UserId};
 use crate::meta::{RequestMeta, network_of};
 use crate::random;
 use crate::secret::SecretString;
-use crate::sessions::SessionRecord;
+use crate::sessions::Standing;
 use crate::sessions::token::RefreshToken;
 use crate::time::Timestamp;
 
@@ -59,13 +59,13 @@ pub struct ClaimsContext {
 pub(crate) type ClaimsSource = Arc<dyn Fn(ClaimsContext) -> BoxFuture<'static, Result<Value>> + Send + Sync>;
 
 /// A session and the facts that its tokens will state.
-pub(crate) struct Facts<'a> {
-    pub(crate) session: &'a SessionRecord,
+pub(crate) struct Facts {
+    pub(crate) session: Standing,
     pub(crate) ver: i64,
     pub(crate) roles: Vec<String>,
 }
 
-impl fmt::Debug for Facts<'_> {
+impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Facts({})", self.session.id)
     }
@@ -73,8 +73,8 @@ impl fmt::Debug for Facts<'_> {
 
 impl Ctx {
     /// Makes the tokens of a session at its present counter. The refresh token is the same each time.
-    pub(crate) async fn issue(&self, meta: &RequestMeta, facts: Facts<'_>) -> Result<Tokens> {
-        let session = facts.session;
+    pub(crate) async fn issue(&self, meta: &RequestMeta, facts: Facts) -> Result<Tokens> {
+        let session = &facts.session;
         self.owners.remember(session.id, session.user_id);
         let now = self.now();
         let access_end = (now + self.config.tokens.access_ttl).min(session.absolute_expires_at);
@@ -95,11 +95,11 @@ impl Ctx {
     async fn access_token(
         &self,
         meta: &RequestMeta,
-        facts: &Facts<'_>,
+        facts: &Facts,
         now: Timestamp,
         end: Timestamp,
     ) -> Result<SecretString> {
-        let session = facts.session;
+        let session = &facts.session;
         let ext = match &self.claims {
             Some(source) => {
                 let context = ClaimsContext {
@@ -125,14 +125,14 @@ impl Ctx {
             roles: facts.roles.clone(),
             org: None,
             ver: facts.ver,
-            cip: session.cip.as_ref().map(|_| self.network_claim(session.id, meta)).transpose()?,
+            cip: session.bound.then(|| self.network_claim(session.id, meta)).transpose()?,
             ext,
         };
         let (kid, key) = self.keys.signing()?;
         claims.sign(kid, key.signing()?)
     }
 
-    async fn refresh_token(&self, session: &SessionRecord) -> Result<SecretString> {
+    async fn refresh_token(&self, session: &Standing) -> Result<SecretString> {
         let kid: KeyId = session
             .key_id
             .parse()

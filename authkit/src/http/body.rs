@@ -24,7 +24,7 @@ pub struct Refusal {
     message: Cow<'static, str>,
     details: Map<String, Value>,
     retry_after: Option<u64>,
-    limit: Option<LimitState>,
+    limit: Option<Box<LimitState>>,
 }
 
 impl Refusal {
@@ -70,7 +70,7 @@ impl Refusal {
     /// Tells which limit was hit.
     #[must_use]
     pub fn with_limit(mut self, state: LimitState) -> Self {
-        self.limit = Some(state);
+        self.limit = Some(Box::new(state));
         self
     }
 
@@ -124,7 +124,7 @@ impl From<&Error> for Refusal {
         let mut refusal = Self::new(error.kind())
             .with_message(error.public_message().to_owned())
             .with_fields(error.fields());
-        refusal.limit = error.limit().cloned();
+        refusal.limit = error.limit().cloned().map(Box::new);
         match error.retry_after() {
             Some(after) => refusal.with_retry_after(after),
             None => refusal,

@@ -6,6 +6,7 @@
 pub mod axum;
 pub mod bearer;
 pub mod body;
+pub mod client_address;
 pub mod cookies;
 pub mod json;
 pub mod limit;

@@ -1,4 +1,4 @@
-//! `?limit=&cursor=` of lists. Other parameters are not looked at.
+//! `?limit=&cursor=` of lists, and what narrows them. Other parameters are not looked at.
 
 use super::body::Refusal;
 use crate::db::Page;
@@ -11,19 +11,7 @@ use crate::error::{Error, ErrorKind, FieldCode};
 /// comes twice.
 pub fn page(query: Option<&str>) -> Result<Page, Refusal> {
     let mut page = Page::default();
-    let (mut limit, mut cursor) = (None, None);
-    for pair in query.unwrap_or_default().split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let slot = match name {
-            "limit" => &mut limit,
-            "cursor" => &mut cursor,
-            _ => continue,
-        };
-        if slot.replace(value).is_some() {
-            return Err(Refusal::new(ErrorKind::InvalidRequest).with_message("A parameter comes twice."));
-        }
-    }
-    if let Some(text) = limit {
+    if let Some(text) = value(query, "limit")? {
         let digits = (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         let number = text.parse().ok().filter(|_| digits);
         let out_of_range = || Error::field("/limit", FieldCode::OutOfRange, "must be 1 to 200");
@@ -32,8 +20,23 @@ pub fn page(query: Option<&str>) -> Result<Page, Refusal> {
             .and_then(|n| Page::new(n, None))
             .map_err(|e| Refusal::from(&e))?;
     }
-    page.cursor = cursor.map(str::to_owned);
+    page.cursor = value(query, "cursor")?.map(str::to_owned);
     Ok(page)
+}
+
+/// The value of a parameter, as it stands there: none that is taken needs an escape.
+///
+/// # Errors
+/// [`ErrorKind::InvalidRequest`] when it comes twice.
+pub fn value<'q>(query: Option<&'q str>, name: &str) -> Result<Option<&'q str>, Refusal> {
+    let pairs = query.unwrap_or_default().split('&');
+    let mut values = pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter_map(|(found, value)| (found == name).then_some(value));
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Refusal::new(ErrorKind::InvalidRequest).with_message("A parameter comes twice.")),
+        (value, None) => Ok(value),
+    }
 }
 
 #[cfg(test)]
@@ -52,5 +55,14 @@ mod tests {
             assert_eq!(page(Some(bad)).unwrap_err().status(), 422, "{bad}");
         }
         assert_eq!(page(Some("limit=1&limit=2")).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn a_parameter_is_there_once_or_not_at_all() {
+        let query = Some("kind=ip&user=&x");
+        assert_eq!(value(query, "kind").unwrap(), Some("ip"));
+        assert_eq!((value(query, "user").unwrap(), value(query, "x").unwrap()), (Some(""), Some("")));
+        assert_eq!((value(query, "in").unwrap(), value(None, "kind").unwrap()), (None, None));
+        assert_eq!(value(Some("kind=ip&kind=ip"), "kind").unwrap_err().status(), 400);
     }
 }

@@ -1,21 +1,22 @@
 //! Figures by the name of the limit.
 
-use std::borrow::Cow;
+use super::Policy;
 
 #[cfg(feature = "metrics")]
-pub(super) fn decided(limit: &Cow<'static, str>, allowed: bool) {
+pub(super) fn decided(policy: &Policy, allowed: bool) {
     let outcome = if allowed { "passed" } else { "limited" };
-    metrics::counter!("authkit_limits_total", "limit" => limit.clone(), "outcome" => outcome).increment(1);
+    metrics::counter!("authkit_limits_total", "limit" => policy.name.clone(), "outcome" => outcome)
+        .increment(1);
 }
 
 /// Asked while Redis did not answer.
-#[cfg(all(feature = "metrics", feature = "redis"))]
-pub(super) fn degraded(limit: &Cow<'static, str>) {
-    metrics::counter!("authkit_limits_degraded_total", "limit" => limit.clone()).increment(1);
+#[cfg(feature = "metrics")]
+pub(super) fn degraded(policy: &Policy) {
+    metrics::counter!("authkit_limits_degraded_total", "limit" => policy.name.clone()).increment(1);
 }
 
 #[cfg(not(feature = "metrics"))]
-pub(super) fn decided(_limit: &Cow<'static, str>, _allowed: bool) {}
+pub(super) fn decided(_policy: &Policy, _allowed: bool) {}
 
-#[cfg(all(not(feature = "metrics"), feature = "redis"))]
-pub(super) fn degraded(_limit: &Cow<'static, str>) {}
+#[cfg(not(feature = "metrics"))]
+pub(super) fn degraded(_policy: &Policy) {}

@@ -7,7 +7,7 @@
 mod gcra;
 mod memory;
 mod metrics;
-#[cfg(feature = "redis")]
+#[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
 mod redis;
 #[cfg(all(feature = "redis", any(test, feature = "testing")))]
 mod twins;
@@ -16,6 +16,7 @@ use std::borrow::Cow;
 
 use self::gcra::{Gcra, Verdict};
 use self::memory::MemoryLimiter;
+use self::redis::RedisLimiter;
 use crate::config::{Config, Rate};
 use crate::error::{Error, LimitState, Result};
 use crate::time::SharedClock;
@@ -72,8 +73,7 @@ impl Bucket {
 #[derive(Debug)]
 pub(crate) struct Limiter {
     memory: MemoryLimiter,
-    #[cfg(feature = "redis")]
-    redis: Option<redis::RedisLimiter>,
+    redis: Option<RedisLimiter>,
     required: bool,
 }
 
@@ -82,18 +82,8 @@ impl Limiter {
     /// [`crate::ErrorKind::Config`] when Redis is asked for and this build has none, or an address of it is none.
     pub(crate) fn new(config: &Config, clock: &SharedClock) -> Result<Self> {
         let memory = MemoryLimiter::new(SharedClock::clone(clock));
-        #[cfg(feature = "redis")]
-        let redis = redis::RedisLimiter::from_config(&config.limits.redis, clock)?;
-        #[cfg(not(feature = "redis"))]
-        if config.limits.redis.is_enabled() {
-            return Err(Error::config("REDIS_URL is set, but this build is without the feature `redis`"));
-        }
-        Ok(Self {
-            memory,
-            #[cfg(feature = "redis")]
-            redis,
-            required: config.redis_required(),
-        })
+        let redis = RedisLimiter::from_config(&config.limits.redis, clock)?;
+        Ok(Self { memory, redis, required: config.redis_required() })
     }
 
     /// Takes one request from each bucket, or none from any. Gives their states.
@@ -102,7 +92,6 @@ impl Limiter {
     /// [`crate::ErrorKind::RateLimited`]; [`crate::ErrorKind::Unavailable`] when Redis is required and does not
     /// answer.
     pub(crate) async fn take(&self, buckets: &[Bucket]) -> Result<Vec<LimitState>> {
-        #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
             let asks: Vec<_> = buckets.iter().map(|b| (Gcra::new(b.policy.rate), b.key)).collect();
             if let Some(verdicts) = redis.take(&asks).await {
@@ -113,7 +102,7 @@ impl Limiter {
                 return judge(buckets, |rate| rate, &verdicts);
             }
             for bucket in buckets {
-                metrics::degraded(&bucket.policy.name);
+                metrics::degraded(&bucket.policy);
             }
             if self.required {
                 return Err(Error::unavailable("Redis does not answer, and REDIS_REQUIRED is set"));
@@ -125,11 +114,10 @@ impl Limiter {
 
     /// Whether Redis answers; `None` where none is set up.
     pub(crate) async fn redis_answers(&self) -> Option<bool> {
-        #[cfg(feature = "redis")]
-        if let Some(redis) = &self.redis {
-            return Some(redis.is_ready().await);
+        match &self.redis {
+            Some(redis) => Some(redis.is_ready().await),
+            None => None,
         }
-        None
     }
 
     /// Whether requests are refused while Redis does not answer.
@@ -142,7 +130,6 @@ impl Limiter {
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when Redis is set up and does not answer.
     pub(crate) async fn look(&self, buckets: &[Bucket]) -> Result<Vec<LimitState>> {
-        #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
             let keys: Vec<Key> = buckets.iter().map(|bucket| bucket.key).collect();
             let ahead = redis.look(&keys).await.ok_or_else(silent)?;
@@ -159,7 +146,6 @@ impl Limiter {
         for bucket in buckets {
             self.memory.reset(bucket.key);
         }
-        #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
             let keys: Vec<Key> = buckets.iter().map(|bucket| bucket.key).collect();
             redis.reset(&keys).await.ok_or_else(silent)?;
@@ -179,7 +165,6 @@ impl Limiter {
     }
 }
 
-#[cfg(feature = "redis")]
 fn silent() -> Error {
     Error::unavailable("Redis does not answer")
 }
@@ -190,7 +175,7 @@ fn judge(buckets: &[Bucket], share: fn(Rate) -> Rate, verdicts: &[Verdict]) -> R
     let mut refusal: Option<LimitState> = None;
     for (bucket, verdict) in buckets.iter().zip(verdicts) {
         let state = bucket.state(share(bucket.policy.rate), *verdict);
-        metrics::decided(&bucket.policy.name, verdict.allowed);
+        metrics::decided(&bucket.policy, verdict.allowed);
         if verdict.allowed {
             states.push(state);
         } else if refusal.as_ref().is_none_or(|longest| state.reset > longest.reset) {

@@ -8,4 +8,4 @@ pub(crate) mod store;
 pub(crate) mod token;
 
 pub use model::Session;
-pub(crate) use model::{EndReason, SessionRecord, clean_user_agent};
+pub(crate) use model::{EndReason, SessionRecord, Standing, clean_user_agent};

@@ -96,9 +96,50 @@ pub(crate) struct SessionRecord {
     pub(crate) device: Option<DeviceId>,
 }
 
+/// What tokens say of a session: all that a rotation reads of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) id: SessionId,
+    pub(crate) user_id: UserId,
+    pub(crate) key_id: String,
+    pub(crate) counter: i64,
+    pub(crate) rotated_at: Timestamp,
+    pub(crate) absolute_expires_at: Timestamp,
+    /// Whether it is bound to a network.
+    pub(crate) bound: bool,
+    pub(crate) auth_time: Timestamp,
+    pub(crate) amr: String,
+}
+
 impl SessionRecord {
     pub(crate) fn amr(&self) -> Vec<String> {
-        self.amr.split_whitespace().map(str::to_owned).collect()
+        methods(&self.amr)
+    }
+}
+
+impl Standing {
+    pub(crate) fn amr(&self) -> Vec<String> {
+        methods(&self.amr)
+    }
+}
+
+fn methods(amr: &str) -> Vec<String> {
+    amr.split_whitespace().map(str::to_owned).collect()
+}
+
+impl From<&SessionRecord> for Standing {
+    fn from(record: &SessionRecord) -> Self {
+        Self {
+            id: record.id,
+            user_id: record.user_id,
+            key_id: record.key_id.clone(),
+            counter: record.counter,
+            rotated_at: record.rotated_at,
+            absolute_expires_at: record.absolute_expires_at,
+            bound: record.cip.is_some(),
+            auth_time: record.auth_time,
+            amr: record.amr.clone(),
+        }
     }
 }
 

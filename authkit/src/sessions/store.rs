@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::model::{EndReason, SessionRecord};
-use crate::db::{Conn, on_db, row};
+use super::model::{EndReason, SessionRecord, Standing};
+use crate::db::{Conn, Twin, on_db, row};
 use crate::error::Result;
 use crate::ids::{DeviceId, SessionId, UserId};
 use crate::time::Timestamp;
@@ -26,19 +26,32 @@ macro_rules! columns {
 /// state, epoch, verification and both lifetimes are judged in it (R6, R7); roles and version of the account
 /// are read in the same snapshot, so that the access token's `ver` and `roles` belong together. `rotated_at` never
 /// moves back, whatever the clock does.
-const ROTATE: &str = concat!(
-    "UPDATE authkit_sessions SET counter = counter + 1,
-        rotated_at = CASE WHEN rotated_at > $3 THEN rotated_at ELSE $3 END
-    WHERE id = $1 AND counter = $2 AND ended_at IS NULL AND absolute_expires_at > $3 AND rotated_at > $4
-      AND (cip IS NULL OR cip = $5)
-      AND epoch = (SELECT u.epoch FROM authkit_users u WHERE u.id = authkit_sessions.user_id
-        AND u.status = 'active' AND (u.email_verified_at IS NOT NULL OR $6))
-    RETURNING ",
-    columns!(),
-    ", (SELECT u.ver FROM authkit_users u WHERE u.id = authkit_sessions.user_id) AS ver,
-    (SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM authkit_user_roles r
-        WHERE r.user_id = authkit_sessions.user_id) AS roles"
-);
+///
+/// A twin, since it is the hottest of all: PostgreSQL joins the account once, which saves a third of the statement's
+/// time, but SQLite cannot return columns of a joined table.
+const ROTATE: Twin = Twin {
+    sqlite: "UPDATE authkit_sessions SET counter = counter + 1,
+            rotated_at = CASE WHEN rotated_at > $3 THEN rotated_at ELSE $3 END
+        WHERE id = $1 AND counter = $2 AND ended_at IS NULL AND absolute_expires_at > $3 AND rotated_at > $4
+          AND (cip IS NULL OR cip = $5)
+          AND epoch = (SELECT u.epoch FROM authkit_users u WHERE u.id = authkit_sessions.user_id
+            AND u.status = 'active' AND (u.email_verified_at IS NOT NULL OR $6))
+        RETURNING id, user_id, key_id, counter, rotated_at, absolute_expires_at, (cip IS NOT NULL) AS bound,
+          auth_time, amr, (SELECT u.ver FROM authkit_users u WHERE u.id = authkit_sessions.user_id) AS ver,
+        (SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM authkit_user_roles r
+            WHERE r.user_id = authkit_sessions.user_id) AS roles",
+    postgres: "UPDATE authkit_sessions s SET counter = s.counter + 1,
+            rotated_at = CASE WHEN s.rotated_at > $3 THEN s.rotated_at ELSE $3 END
+        FROM authkit_users u
+        WHERE s.id = $1 AND s.counter = $2 AND s.ended_at IS NULL AND s.absolute_expires_at > $3
+          AND s.rotated_at > $4 AND (s.cip IS NULL OR s.cip = $5)
+          AND u.id = s.user_id AND u.epoch = s.epoch AND u.status = 'active'
+          AND (u.email_verified_at IS NOT NULL OR $6)
+        RETURNING s.id, s.user_id, s.key_id, s.counter, s.rotated_at, s.absolute_expires_at,
+          (s.cip IS NOT NULL) AS bound, s.auth_time, s.amr, u.ver AS ver,
+        array_to_string(ARRAY(SELECT r.role FROM authkit_user_roles r WHERE r.user_id = s.user_id
+            ORDER BY r.role), ' ') AS roles",
+};
 /// A session with its account's present facts; `alive` is the gate without the counter.
 const VIEW: &str = concat!(
     "SELECT ",
@@ -96,9 +109,8 @@ row! {
 
 row! {
     struct RotatedRow {
-        id: Uuid, user_id: Uuid, epoch: i64, key_id: String, counter: i64, created_at: i64, rotated_at: i64,
-        absolute_expires_at: i64, ended_at: Option<i64>, ip: Option<String>, user_agent: Option<String>,
-        cip: Option<String>, auth_time: i64, amr: String, device_id: Option<Uuid>, ver: Option<i64>, roles: Option<String>,
+        id: Uuid, user_id: Uuid, key_id: String, counter: i64, rotated_at: i64, absolute_expires_at: i64, bound: bool,
+        auth_time: i64, amr: String, ver: i64, roles: Option<String>,
     }
 }
 
@@ -142,6 +154,14 @@ pub(crate) struct View {
     pub(crate) alive: bool,
 }
 
+/// A session that has rotated, and what its account says at the same moment.
+#[derive(Debug)]
+pub(crate) struct Rotated {
+    pub(crate) session: Standing,
+    pub(crate) ver: i64,
+    pub(crate) roles: Vec<String>,
+}
+
 /// When a session counts as over, and what the account must have proved.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -181,8 +201,9 @@ pub(crate) async fn rotate(
     counter: i64,
     cip: Option<&str>,
     limits: Limits,
-) -> Result<Option<View>> {
-    let row: Option<RotatedRow> = on_db!(conn, |c| sqlx::query_as(ROTATE)
+) -> Result<Option<Rotated>> {
+    let sql = ROTATE.on(conn);
+    let row: Option<RotatedRow> = on_db!(conn, |c| sqlx::query_as(sql)
         .bind(id.as_uuid())
         .bind(counter)
         .bind(limits.now.as_micros())
@@ -191,11 +212,20 @@ pub(crate) async fn rotate(
         .bind(limits.unverified_may)
         .fetch_optional(c)
         .await)?;
-    Ok(row.map(|row| View {
-        ver: row.ver.unwrap_or_default(),
+    Ok(row.map(|row| Rotated {
+        ver: row.ver,
         roles: crate::users::store::split_roles(row.roles.as_deref()),
-        alive: true,
-        session: record!(row),
+        session: Standing {
+            id: SessionId::from_uuid(row.id),
+            user_id: UserId::from_uuid(row.user_id),
+            key_id: row.key_id,
+            counter: row.counter,
+            rotated_at: Timestamp::from_micros(row.rotated_at),
+            absolute_expires_at: Timestamp::from_micros(row.absolute_expires_at),
+            bound: row.bound,
+            auth_time: Timestamp::from_micros(row.auth_time),
+            amr: row.amr,
+        },
     }))
 }
 

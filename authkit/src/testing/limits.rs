@@ -24,7 +24,9 @@ impl LimiterTwins {
     /// [`crate::ErrorKind::Config`] for what is no address.
     pub fn new(url: &str) -> Result<Self> {
         let clock = ManualClock::new();
-        let config = RedisConfig { urls: vec![url.to_owned()], enabled: None, required: None };
+        // What is compared here is not how fast Redis answers.
+        let timeout = Duration::from_secs(5);
+        let config = RedisConfig { urls: vec![url.to_owned()], timeout, ..RedisConfig::default() };
         Ok(Self { twins: Twins::new(&config, Arc::new(clock.clone()))?, clock })
     }
 

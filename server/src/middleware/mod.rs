@@ -50,7 +50,7 @@ impl Edge {
 /// The layer.
 pub(crate) async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let started = edge.clock.monotonic();
-    let context = RequestContext::begin(&edge.auth, request.headers());
+    let context = RequestContext::begin(&edge.auth, &request);
     request.extensions_mut().insert(context.clone());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
@@ -75,7 +75,8 @@ pub(crate) async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, ne
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        watch::done(route, &method, response.status(), edge.clock.monotonic().saturating_sub(started));
+        let took = edge.clock.monotonic().saturating_sub(started);
+        watch::done(route, &method, context.client(), response.status(), took);
         response
     }
     .instrument(span)

@@ -1,5 +1,6 @@
 //! One log line and two figures for each request.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use authkit::http::request_id::RequestId;
@@ -27,18 +28,20 @@ pub(super) fn span(request: &Request, id: &RequestId) -> Span {
     )
 }
 
-/// Counts and logs an answer. `route` is a template, so that labels stay few and hold no id.
-pub(super) fn done(route: &str, method: &Method, status: StatusCode, took: Duration) {
+/// Counts and logs an answer, with the address that limits, sessions and audit use too. `route` is a template, so that
+/// labels stay few and hold no id.
+pub(super) fn done(route: &str, method: &Method, client: Option<IpAddr>, status: StatusCode, took: Duration) {
     let shared = SharedString::from_owned(route.to_owned());
     let (method, code) = (known(method), status.as_str().to_owned());
     counter!(REQUESTS, "route" => shared.clone(), "method" => method, "status" => code).increment(1);
     histogram!(DURATION, "route" => shared).record(took.as_secs_f64());
     let latency_ms = took.as_secs_f64() * 1000.0;
     let status_code = status.as_u16();
+    let ip = client.map(tracing::field::display);
     if status.is_server_error() {
-        tracing::warn!(target: TARGET, event_type = "request", function = route, status_code, latency_ms, "answered");
+        tracing::warn!(target: TARGET, event_type = "request", function = route, status_code, latency_ms, ip, "answered");
     } else {
-        tracing::info!(target: TARGET, event_type = "request", function = route, status_code, latency_ms, "answered");
+        tracing::info!(target: TARGET, event_type = "request", function = route, status_code, latency_ms, ip, "answered");
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn page(document: &Value, config: &Config) -> String {
         text(document.pointer("/info/description")),
         escape(base)
     );
-    for tag in ["auth", "server"] {
+    for tag in ["auth", "admin", "server"] {
         add!(out, "<h2>{tag}</h2>");
         let paths = document["paths"].as_object().into_iter().flatten();
         for (path, item) in paths {

@@ -11,6 +11,7 @@ mod drivers;
 mod generator;
 mod hashing;
 mod http;
+mod limiter;
 mod options;
 mod rates;
 mod report;
@@ -54,7 +55,10 @@ pub fn main() -> ExitCode {
     // One thread: the generator must leave the cores to what it measures.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut rows = Vec::new();
-    for backend in &options.engines {
+    if options.wants("limits") {
+        runtime.block_on(limiter::redis(&options, &mut rows));
+    }
+    for backend in options.engines.iter().filter(|_| !options.wants_only("limits")) {
         runtime.block_on(engine(&options, *backend, &mut rows));
     }
     let text = format!("{}{}", heading(&options), report::table(&rows));

@@ -13,7 +13,8 @@ Usage: cargo run --release -p authkit-tests --bin load [-- OPTIONS]
   --quick            short rounds: for a first look, not for the record
   --engine ENGINE    sqlite, postgres or both (default: both)
   --accounts N       accounts of the large store in the growth rows (default: 200000)
-  --only WORDS       comma-separated parts: authenticated, me, refresh, login, sign-up, storm, memory, start, growth
+  --only WORDS       comma-separated parts: authenticated, me, refresh, login, sign-up, storm, memory, start, growth,
+                     limits
   --markdown FILE    also writes the table to that file
   --self-check       measures the skeleton against itself: every ratio should be near 1
   --help             this text
@@ -33,8 +34,8 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
 }
 
-const PARTS: [&str; 9] =
-    ["authenticated", "me", "refresh", "login", "sign-up", "storm", "memory", "start", "growth"];
+const PARTS: [&str; 10] =
+    ["authenticated", "me", "refresh", "login", "sign-up", "storm", "memory", "start", "growth", "limits"];
 
 impl Options {
     /// `Ok(None)` asks for the help.
@@ -94,6 +95,11 @@ impl Options {
 
     pub(crate) fn wants(&self, part: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|word| word == part)
+    }
+
+    /// Whether that part is wanted and nothing else.
+    pub(crate) fn wants_only(&self, part: &str) -> bool {
+        !self.only.is_empty() && self.only.iter().all(|word| word == part)
     }
 }
 

@@ -70,6 +70,9 @@ const GOOD: &[Good] = &[
         "[\"https://a.example\", \"https://b.example\"]",
         |s| s.config.server.cors_origins == ["https://a.example", "https://b.example"],
     ),
+    ("TRUSTED_PROXIES", "10.0.0.0/8, ::1", "[\"10.0.0.0/8\", \"::1\"]", |s| {
+        s.config.server.trusted_proxies.to_string() == "10.0.0.0/8,::1/128"
+    }),
     ("LOG_LEVEL", "debug", "\"debug\"", |s| s.config.server.log_level == "debug"),
     ("EMAIL_VERIFICATION", "off", "\"off\"", |s| s.config.email_verification() == EmailVerification::Off),
     ("EMAIL_VERIFY_EXPIRE_HOURS", "48", "48", |s| s.config.accounts.verify_ttl == Duration::from_hours(48)),
@@ -191,6 +194,7 @@ fn the_environment_wins_and_the_file_is_still_judged() {
                 "SESSION_POLICY" => "\"single\"",
                 rate if rate.starts_with("RL_") => "\"9/3h\"",
                 "SMTP_TLS" => "\"none\"",
+                "TRUSTED_PROXIES" => "\"192.0.2.7\"",
                 _ => "\"other\"",
             },
         };
@@ -215,6 +219,11 @@ fn bad_values_name_setting_source_and_fix() {
         ("BIND_ADDR", "127.0.0.1"),
         ("TOKEN_TRANSPORT", "header"),
         ("CORS_ORIGINS", "https://a.example,,"),
+        ("TRUSTED_PROXIES", "10.0.0.5/8"),
+        ("TRUSTED_PROXIES", "localhost"),
+        ("RL_LOGIN_IP_LIMIT", "0/10m"),
+        ("RL_SIGNUP_IP_LIMIT", "5 per hour"),
+        ("REDIS_ENABLED", "1"),
         ("EMAIL_VERIFICATION", "true"),
         ("EMAIL_VERIFY_EXPIRE_HOURS", "1d"),
         ("PASSWORD_RESET_EXPIRE_MINUTES", "30m"),
@@ -420,7 +429,6 @@ fn near_misses_are_warned_about_without_their_values() {
         "JWKS_CACHE_TTL_SECONDS",
         "ORG_SELF_SERVICE",
         "INVITE_EXPIRE_DAYS",
-        "TRUSTED_PROXIES",
         "OAUTH_LINK_TTL",
         "AWS_SESSION_TOKEN",
         "WEBHOOK_SECRET",

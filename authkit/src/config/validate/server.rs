@@ -23,6 +23,7 @@ pub(super) fn judge(config: &Config, report: &mut Report) {
     for origin in &config.server.cors_origins {
         cors_origin(origin, report);
     }
+    trusted_proxies(config, report);
     if !is_log_level(&config.server.log_level) {
         report.error(
             "LOG_LEVEL",
@@ -112,6 +113,19 @@ fn cors_origin(origin: &str, report: &mut Report) {
         }
     };
     report.error("CORS_ORIGINS", problem, fix);
+}
+
+/// Everybody in these networks may name any client address: limits and locks by address would bind nobody.
+fn trusted_proxies(config: &Config, report: &mut Report) {
+    for network in config.server.trusted_proxies.networks().iter().filter(|network| network.is_too_wide()) {
+        let problem = format!("holds {network}: strangers in it can pretend to be any address");
+        let fix = "name only the networks of your own proxies";
+        if report.env == Environment::Prod {
+            report.error("TRUSTED_PROXIES", format!("{problem}, which prod refuses"), fix);
+        } else {
+            report.warn("TRUSTED_PROXIES", problem, fix);
+        }
+    }
 }
 
 /// Levels, alone or as `target=level`, between commas.

@@ -1,7 +1,8 @@
 use std::num::NonZeroUsize;
 
 use super::super::{
-    Argon2Config, EmailVerification, JwtAlgorithm, RoleDefinition, ServerConfig, TokenTransport,
+    Argon2Config, EmailVerification, JwtAlgorithm, RedisConfig, RoleDefinition, ServerConfig, TokenTransport,
+    TrustedProxies,
 };
 use super::*;
 use crate::secret::SecretString;
@@ -44,6 +45,42 @@ fn defaults_are_good_in_dev_and_need_an_address_in_prod() {
     assert_eq!(warnings(&prod()), Vec::<String>::new());
     let bare = Config { env: Environment::Prod, ..Config::default() };
     assert_eq!(warnings(&bare), ["PUBLIC_URL"]);
+}
+
+#[test]
+fn redis_is_an_address_and_required_only_where_it_is_used() {
+    let redis = |urls: &[&str], enabled, required| {
+        let urls = urls.iter().map(|url| (*url).to_owned()).collect();
+        errors(
+            &with(|c| c.limits.redis = RedisConfig { urls, enabled, required, ..RedisConfig::default() }),
+            &secrets(),
+        )
+    };
+    let good = ["redis://localhost", "rediss://app:p%40ss@redis.example:6380/1", "redis://:x@[::1]:7000"];
+    assert!(good.iter().all(|url| redis(&[url], None, None).is_empty()));
+    assert!(redis(&good, Some(true), Some(true)).is_empty());
+    for bad in [
+        "localhost:6379",
+        "http://h",
+        "redis://",
+        "redis://u:p@",
+        "redis:///1",
+        "redis://:6379",
+        "redis://a b",
+    ] {
+        assert_eq!(redis(&["redis://a", bad], None, None), ["REDIS_URL"], "{bad}");
+    }
+    assert_eq!(redis(&[], Some(true), None), ["REDIS_ENABLED"]);
+    assert_eq!(redis(&[], None, Some(true)), ["REDIS_REQUIRED"]);
+    assert_eq!(redis(&["redis://a"], Some(false), Some(true)), ["REDIS_REQUIRED"]);
+    let required = |env, urls: &[&str]| {
+        let urls = urls.iter().map(|url| (*url).to_owned()).collect();
+        let mut config = Config { env, ..Config::default() };
+        config.limits.redis = RedisConfig { urls, ..RedisConfig::default() };
+        config.redis_required()
+    };
+    assert!(required(Environment::Prod, &["redis://a"]) && !required(Environment::Prod, &[]));
+    assert!(!required(Environment::Staging, &["redis://a"]));
 }
 
 /// A change and whether it is good.
@@ -183,6 +220,25 @@ fn prefixes_and_origins() {
         assert_eq!(errors(&origins(bad), &secrets()), ["CORS_ORIGINS"], "{bad}");
     }
     assert_eq!(warnings(&origins("http://app.example.com")), ["CORS_ORIGINS"]);
+}
+
+#[test]
+fn proxies_of_the_whole_world_are_refused_in_prod_and_warned_about_elsewhere() {
+    let trusting = |env, proxies: &[&str]| {
+        with(|c| {
+            c.env = env;
+            c.server.trusted_proxies = TrustedProxies::new(proxies.iter().map(|p| p.parse().unwrap()));
+        })
+    };
+    for wide in ["0.0.0.0/0", "::/0", "0.0.0.0/1", "2000::/3"] {
+        let list = ["10.0.0.0/8", wide];
+        assert_eq!(errors(&trusting(Environment::Prod, &list), &secrets()), ["TRUSTED_PROXIES"], "{wide}");
+        for env in [Environment::Dev, Environment::Staging] {
+            assert_eq!(warnings(&trusting(env, &list)), ["TRUSTED_PROXIES"], "{wide}");
+        }
+    }
+    let own = trusting(Environment::Prod, &["10.0.0.0/8", "192.0.2.7", "fc00::/7"]);
+    assert!(errors(&own, &secrets()).is_empty() && warnings(&own).is_empty());
 }
 
 #[test]

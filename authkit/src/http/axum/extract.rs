@@ -1,16 +1,17 @@
 //! Extractors: who calls, from where, about what.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use axum::extract::{ConnectInfo, FromRef, FromRequestParts, OptionalFromRequestParts, Path};
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, Path};
 use http::header::USER_AGENT;
 use http::request::Parts;
 
 use super::context::RequestContext;
 use super::error::ApiError;
 use super::state::AuthState;
+use crate::admin::Admin;
 use crate::error::ErrorKind;
 use crate::flows::Authenticated;
 use crate::meta::RequestMeta;
@@ -47,26 +48,34 @@ where
 
 async fn authenticate(parts: &Parts, state: &AuthState) -> Result<Option<Authenticated>, ApiError> {
     let Some(token) = state.access_token(&parts.method, &parts.headers)? else { return Ok(None) };
-    let meta = peer(parts).map_or_else(RequestMeta::new, |peer| RequestMeta::new().with_ip(peer.ip()));
+    let meta = client(parts, state).map_or_else(RequestMeta::new, |ip| RequestMeta::new().with_ip(ip));
     Ok(Some(state.kit().authenticate(token, &meta).await?))
 }
 
-fn peer(parts: &Parts) -> Option<SocketAddr> {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+/// The one that the request's context names, so that log, limits and flows agree.
+fn client(parts: &Parts, state: &AuthState) -> Option<IpAddr> {
+    match parts.extensions.get::<RequestContext>() {
+        Some(context) => context.client(),
+        None => state.client_address(&parts.headers, &parts.extensions),
+    }
 }
 
-/// Where a request comes from: the peer's address (when the host serves with connect info), `User-Agent`, request
-/// id. Headers that name another address are not looked at (R4).
+/// Where a request comes from: the client's address (when the host serves with connect info; R4, see
+/// [`crate::http::client_address`]), `User-Agent`, request id.
 #[derive(Debug, Clone, Default)]
 pub struct Meta(pub RequestMeta);
 
-impl<S: Send + Sync> FromRequestParts<S> for Meta {
+impl<S> FromRequestParts<S> for Meta
+where
+    AuthState: FromRef<S>,
+    S: Send + Sync,
+{
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let mut meta = RequestMeta::new();
-        if let Some(peer) = peer(parts) {
-            meta = meta.with_ip(peer.ip());
+        if let Some(ip) = client(parts, &AuthState::from_ref(state)) {
+            meta = meta.with_ip(ip);
         }
         if let Some(agent) = parts.headers.get(USER_AGENT) {
             let bytes = agent.as_bytes();
@@ -77,6 +86,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Meta {
             meta = meta.with_request_id(context.id().as_str());
         }
         Ok(Self(meta))
+    }
+}
+
+/// The operations of an operator, for a caller who may do everything (`*`): see [`crate::AuthKit::admin_as`]. Without
+/// a credential 401, for anybody else 403.
+#[derive(Debug, Clone)]
+pub struct Operator(pub Admin);
+
+impl<S> FromRequestParts<S> for Operator
+where
+    AuthState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let caller = <Authenticated as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        let Ok(Meta(meta)) = Meta::from_request_parts(parts, state).await;
+        Ok(Self(AuthState::from_ref(state).kit().admin_as(&caller, meta).await?))
     }
 }
 

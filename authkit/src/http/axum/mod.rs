@@ -35,7 +35,7 @@ mod state;
 
 pub use context::{RequestContext, request_context};
 pub use error::ApiError;
-pub use extract::{Meta, PathId};
+pub use extract::{Meta, Operator, PathId};
 pub use input::Input;
 pub use limit::{RouteLimit, RouteLimitLayer};
 #[cfg(feature = "openapi")]

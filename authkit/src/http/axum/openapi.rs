@@ -8,10 +8,15 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::routes::{link_schemas, links, login, logout, me, password, refresh, sessions, signup, step_up};
+use super::routes::{
+    admin, link_schemas, links, login, logout, me, password, refresh, sessions, signup, step_up,
+};
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
-use crate::error::ErrorKind;
+use crate::error::ErrorKind::{
+    self, Conflict, EmailUnverified, InvalidCredentials, LinkInvalid, Locked, NotFound, RateLimited,
+    RefreshInvalid, StepUpRequired, Unauthenticated, Validation,
+};
 use crate::http::body::{JSON, PROBLEM_JSON};
 use crate::http::cookies;
 use crate::http::status::Code;
@@ -44,7 +49,10 @@ use crate::http::status::Code;
         links::undo_change,
         links::unlock,
         sessions::list,
-        sessions::end
+        sessions::end,
+        admin::lockouts,
+        admin::clear_lockout,
+        admin::unlock_user
     ),
     components(schemas(
         signup::SignUpBody,
@@ -65,12 +73,14 @@ use crate::http::status::Code;
         answers::TokenAnswer,
         schemas::User,
         schemas::SessionList,
+        schemas::LockoutList,
         schemas::ErrorBody,
         schemas::Problem
     )),
     tags(
         (name = "auth", description = "Accounts and sessions."),
-        (name = "mail", description = "What mailed links are for.")
+        (name = "mail", description = "What mailed links are for."),
+        (name = "admin", description = "What operators do.")
     ),
     modifiers(&Bodies, &Errors, &Security)
 )]
@@ -106,24 +116,29 @@ pub fn openapi_for(transport: TokenTransport) -> utoipa::openapi::OpenApi {
 
 /// What may go wrong with each operation, besides what may go wrong with all.
 const ERRORS: &[(&str, &[ErrorKind])] = &[
-    ("signup", &[ErrorKind::Conflict]),
-    ("login", &[ErrorKind::InvalidCredentials, ErrorKind::EmailUnverified]),
-    ("refresh", &[ErrorKind::RefreshInvalid, ErrorKind::Validation]),
-    ("logout", &[ErrorKind::Validation]),
-    ("logout_all", &[ErrorKind::Unauthenticated]),
-    ("me", &[ErrorKind::Unauthenticated]),
-    ("update_me", &[ErrorKind::Unauthenticated]),
-    ("delete_me", &[ErrorKind::Unauthenticated, ErrorKind::StepUpRequired, ErrorKind::Conflict]),
-    ("change_password", &[ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials]),
-    ("step_up", &[ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials]),
-    ("verify_email", &[ErrorKind::LinkInvalid]),
-    ("reset_password", &[ErrorKind::LinkInvalid]),
-    ("request_email_change", &[ErrorKind::Unauthenticated, ErrorKind::StepUpRequired]),
-    ("confirm_email_change", &[ErrorKind::LinkInvalid]),
-    ("undo_email_change", &[ErrorKind::LinkInvalid]),
-    ("unlock", &[ErrorKind::LinkInvalid]),
-    ("list_sessions", &[ErrorKind::Unauthenticated, ErrorKind::Validation]),
-    ("end_session", &[ErrorKind::Unauthenticated, ErrorKind::NotFound]),
+    ("signup", &[Conflict, RateLimited]),
+    ("login", &[InvalidCredentials, EmailUnverified, RateLimited, Locked]),
+    ("refresh", &[RefreshInvalid, Validation, RateLimited]),
+    ("logout", &[Validation, RateLimited]),
+    ("logout_all", &[Unauthenticated, RateLimited]),
+    ("me", &[Unauthenticated]),
+    ("update_me", &[Unauthenticated, RateLimited]),
+    ("delete_me", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("change_password", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
+    ("step_up", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
+    ("verify_email", &[LinkInvalid, RateLimited]),
+    ("resend_verification", &[RateLimited]),
+    ("request_password_reset", &[RateLimited]),
+    ("reset_password", &[LinkInvalid, RateLimited]),
+    ("request_email_change", &[Unauthenticated, StepUpRequired, RateLimited]),
+    ("confirm_email_change", &[LinkInvalid, RateLimited]),
+    ("undo_email_change", &[LinkInvalid, RateLimited]),
+    ("unlock", &[LinkInvalid, RateLimited]),
+    ("list_sessions", &[Unauthenticated, Validation]),
+    ("end_session", &[Unauthenticated, NotFound]),
+    ("list_lockouts", &[Unauthenticated, Validation]),
+    ("clear_lockout", &[Unauthenticated, NotFound]),
+    ("unlock_user", &[Unauthenticated, NotFound]),
 ];
 
 struct Errors;

@@ -79,6 +79,50 @@ pub(super) struct SessionList {
     next_cursor: Option<String>,
 }
 
+/// What failed attempts are counted on.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum LockKind {
+    Email,
+    Ip,
+    Network,
+    Device,
+    SecondFactor,
+}
+
+/// Failed attempts on one thing, and whether it is locked.
+#[derive(ToSchema)]
+pub(super) struct Lockout {
+    /// Stays the same as long as the thing is remembered.
+    id: Uuid,
+    kind: LockKind,
+    /// The account, where there is one.
+    #[schema(required)]
+    user_id: Option<Uuid>,
+    /// Failures that count now; of a network, distinct e-mails.
+    failures: u32,
+    /// Until when nothing is judged; null when it is not locked.
+    #[schema(required, format = "date-time")]
+    locked_until: Option<String>,
+    /// Locks so far.
+    lock_count: u32,
+    /// The oldest failure that counts.
+    #[schema(required, format = "date-time")]
+    first_failure_at: Option<String>,
+    /// The latest failure that counts.
+    #[schema(required, format = "date-time")]
+    last_failure_at: Option<String>,
+}
+
+/// A page of lockouts.
+#[derive(ToSchema)]
+pub(super) struct LockoutList {
+    items: Vec<Lockout>,
+    /// Where the next page starts; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
 /// The one error body.
 #[derive(ToSchema)]
 pub(super) struct ErrorBody {

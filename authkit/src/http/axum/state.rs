@@ -1,14 +1,16 @@
 //! What extractors and routes work with.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::FromRef;
-use http::{HeaderMap, Method};
+use axum::extract::{ConnectInfo, FromRef};
+use http::{Extensions, HeaderMap, Method};
 
 use crate::config::TokenTransport;
 use crate::error::ErrorKind;
 use crate::http::body::Refusal;
+use crate::http::client_address::client_address;
 use crate::http::request_id::RequestId;
 use crate::http::{bearer, cookies, origin};
 use crate::ids;
@@ -55,6 +57,12 @@ impl AuthState {
         let parsed = made.and_then(|id| RequestId::parse(&id.to_string()));
         // Without randomness nothing else will work either.
         parsed.unwrap_or_else(RequestId::unknown)
+    }
+
+    /// Where a request comes from (R4): see [`crate::http::client_address`].
+    pub(super) fn client_address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        client_address(peer, headers, &self.0.kit.config().server.trusted_proxies)
     }
 
     pub(super) fn uses_cookies(&self) -> bool {

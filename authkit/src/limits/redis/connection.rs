@@ -12,7 +12,6 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, Value, cmd};
 
-use super::DEADLINE;
 use crate::error::{Error, Result};
 
 /// How long connecting may take. Requests do not wait for it longer than for an answer.
@@ -71,27 +70,27 @@ pub(super) struct Connector {
 #[derive(Clone)]
 enum Target {
     /// A server, or any node of a cluster: it says which.
-    One(Client, ClusterClient),
+    One(Box<(Client, ClusterClient)>),
     /// Nodes of a cluster.
-    Nodes(ClusterClient),
+    Nodes(Box<ClusterClient>),
 }
 
 impl Connector {
     /// Looks at the addresses; connects to nothing.
-    pub(super) fn new(urls: &[String]) -> Result<Self> {
+    pub(super) fn new(urls: &[String], timeout: Duration) -> Result<Self> {
         // The text of the error may repeat the address, which may hold a password.
         let bad = |_| Error::config("REDIS_URL holds what is no address of a Redis server");
         let cluster = ClusterClient::builder(urls.to_vec())
             .connection_timeout(CONNECT)
-            .response_timeout(DEADLINE)
+            .response_timeout(timeout)
             .retries(HOPS)
             .min_retry_wait(1)
             .max_retry_wait(20)
             .build()
             .map_err(bad)?;
         let target = match urls {
-            [url] => Target::One(Client::open(url.as_str()).map_err(bad)?, cluster),
-            _ => Target::Nodes(cluster),
+            [url] => Target::One(Box::new((Client::open(url.as_str()).map_err(bad)?, cluster))),
+            _ => Target::Nodes(Box::new(cluster)),
         };
         Ok(Self { target, pending: Mutex::new(None) })
     }
@@ -139,8 +138,9 @@ fn start(target: Target) -> Pending {
 
 async fn connect(target: Target) -> RedisResult<Connection> {
     let cluster = match target {
-        Target::Nodes(cluster) => cluster,
-        Target::One(client, cluster) => {
+        Target::Nodes(cluster) => *cluster,
+        Target::One(clients) => {
+            let (client, cluster) = *clients;
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT))
                 .set_response_timeout(Some(CONNECT));

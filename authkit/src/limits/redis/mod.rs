@@ -23,8 +23,6 @@ use crate::config::{Rate, RedisConfig};
 use crate::error::Result;
 use crate::time::SharedClock;
 
-/// How long an answer may take, with everything that belongs to it.
-const DEADLINE: Duration = Duration::from_millis(100);
 /// A bucket of nobody: asked to see whether Redis can write.
 const PROBE: Key = [0; 16];
 const PROBE_RATE: Rate = Rate::new(1_000, Duration::from_secs(1));
@@ -35,6 +33,7 @@ pub(crate) struct RedisLimiter {
     connector: Connector,
     circuit: Circuit,
     scripts: Scripts,
+    timeout: Duration,
 }
 
 /// Why there is no answer; for the log.
@@ -49,9 +48,9 @@ impl RedisLimiter {
         if !config.is_enabled() {
             return Ok(None);
         }
-        let connector = Connector::new(&config.urls)?;
+        let connector = Connector::new(&config.urls, config.timeout)?;
         let circuit = Circuit::new(SharedClock::clone(clock));
-        Ok(Some(Self { connector, circuit, scripts: Scripts::new() }))
+        Ok(Some(Self { connector, circuit, scripts: Scripts::new(), timeout: config.timeout }))
     }
 
     /// Takes one request from each bucket. `None` when Redis does not answer.
@@ -96,9 +95,9 @@ impl RedisLimiter {
     /// One round trip. `None` when there was none, or no sense in its answers.
     async fn ask(&self, calls: Vec<Call<'_>>) -> Option<Vec<i64>> {
         let leave = self.circuit.enter()?;
-        let answered = match tokio::time::timeout(DEADLINE, self.send(calls)).await {
+        let answered = match tokio::time::timeout(self.timeout, self.send(calls)).await {
             Ok(answered) => answered,
-            Err(_) => Err("no answer within 100 ms".into()),
+            Err(_) => Err("no answer in time".into()),
         };
         match answered {
             Ok(answers) => {
@@ -140,16 +139,16 @@ impl RedisLimiter {
         if answers.len() != calls.len() {
             return Err("another number of answers than of questions".into());
         }
-        answers.into_iter().map(|answer| number(answer.map_err(failure)?)).collect()
+        answers.into_iter().map(|answer| number(&answer.map_err(failure)?)).collect()
     }
 }
 
-fn number(answer: Value) -> std::result::Result<i64, Failure> {
+fn number(answer: &Value) -> std::result::Result<i64, Failure> {
     match answer {
-        Value::Int(number) => Ok(number),
+        Value::Int(number) => Ok(*number),
         #[cfg(any(test, feature = "testing"))]
         Value::BulkString(text) => {
-            let number = String::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
             number.ok_or_else(|| "a text that is no number".into())
         }
         #[cfg(any(test, feature = "testing"))]

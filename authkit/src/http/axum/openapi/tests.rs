@@ -86,12 +86,27 @@ fn optional_members_are_absent_not_null() {
 
 #[cfg(feature = "sqlite")]
 #[tokio::test]
-async fn schemas_of_accounts_and_sessions_match_what_is_sent() {
+async fn schemas_match_what_is_sent() {
     let test = crate::testing::TestKit::in_memory().await.unwrap();
     let signed_in = test.signed_in("ada@example.com").await.unwrap();
     let session = test.kit.sessions().own(&signed_in.auth).await.unwrap().remove(0);
     let document = document();
-    for (name, sent) in [("User", json!(signed_in.user)), ("Session", json!(session))] {
+    let id = crate::LockoutId::from_uuid(uuid::Uuid::from_u128(1));
+    let lockout = crate::Lockout {
+        id,
+        kind: crate::LockKind::SecondFactor,
+        user_id: None,
+        failures: 1,
+        locked_until: None,
+        lock_count: 0,
+        first_failure_at: None,
+        last_failure_at: None,
+    };
+    let kinds: Vec<&str> = crate::LockKind::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(document["components"]["schemas"]["LockKind"]["enum"], json!(kinds));
+    for (name, sent) in
+        [("User", json!(signed_in.user)), ("Session", json!(session)), ("Lockout", json!(lockout))]
+    {
         let schema = &document["components"]["schemas"][name];
         assert_eq!(members(&schema["properties"]), members(&sent), "{name}");
         let required: Vec<String> = serde_json::from_value(schema["required"].clone()).unwrap();

@@ -1,5 +1,6 @@
-//! The routes of `auth/`: parse, call the kit, answer.
+//! The routes of `auth/` and `admin/`: parse, call the kit, answer.
 
+pub(super) mod admin;
 #[cfg(feature = "openapi")]
 pub(super) mod link_schemas;
 pub(super) mod links;
@@ -25,7 +26,7 @@ use super::error::ApiError;
 use super::state::AuthState;
 use crate::http::status::Code;
 
-/// All routes of `auth/`, to be mounted under any prefix with `Router::nest`.
+/// All routes of `auth/` and `admin/`, to be mounted under any prefix with `Router::nest`.
 ///
 /// Takes the kit, or an [`AuthState`]. Serve with `into_make_service_with_connect_info::<SocketAddr>()`, so that
 /// sessions and audit know addresses.
@@ -50,6 +51,9 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/auth/step-up", post(step_up::step_up))
         .route("/auth/sessions", get(sessions::list))
         .route("/auth/sessions/{id}", delete(sessions::end))
+        .route("/admin/lockouts", get(admin::lockouts))
+        .route("/admin/lockouts/{id}", delete(admin::clear_lockout))
+        .route("/admin/users/{id}/unlock", post(admin::unlock_user))
         .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .layer(middleware::from_fn_with_state(state.clone(), request_context))
