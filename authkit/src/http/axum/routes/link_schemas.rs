@@ -58,31 +58,31 @@ fn either(first: &str, second: &str) -> RefOr<Schema> {
 }
 
 /// The secret of a link, or a code.
-pub(in crate::http::axum) struct LinkBody;
+pub(in crate::http::axum) struct LinkOrCode;
 
-impl PartialSchema for LinkBody {
+impl PartialSchema for LinkOrCode {
     fn schema() -> RefOr<Schema> {
         either("TokenBody", "CodeBody")
     }
 }
 
-impl ToSchema for LinkBody {
+impl ToSchema for LinkOrCode {
     fn name() -> Cow<'static, str> {
-        "LinkBody".into()
+        "LinkOrCode".into()
     }
 }
 
 /// The secret of a link, or a code; and the password to be.
-pub(in crate::http::axum) struct ResetBody;
+pub(in crate::http::axum) struct ResetByLinkOrCode;
 
-impl PartialSchema for ResetBody {
+impl PartialSchema for ResetByLinkOrCode {
     fn schema() -> RefOr<Schema> {
         either("ResetByTokenBody", "ResetByCodeBody")
     }
 }
 
-impl ToSchema for ResetBody {
+impl ToSchema for ResetByLinkOrCode {
     fn name() -> Cow<'static, str> {
-        "ResetBody".into()
+        "ResetByLinkOrCode".into()
     }
 }

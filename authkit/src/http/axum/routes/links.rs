@@ -76,7 +76,7 @@ impl FromFields for ResetBody {
 /// By the mailed link or its code. Begins no session.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/auth/email/verify", operation_id = "verify_email", tag = "mail",
-    request_body = super::link_schemas::LinkBody,
+    request_body = super::link_schemas::LinkOrCode,
     responses((status = 204, description = "The address is proved.")),
 ))]
 pub(in crate::http::axum) async fn verify(
@@ -127,7 +127,7 @@ pub(in crate::http::axum) async fn request_reset(
 /// By the link or its code. Ends all sessions of the account and begins none.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/auth/password-reset/confirm", operation_id = "reset_password", tag = "mail",
-    request_body = super::link_schemas::ResetBody,
+    request_body = super::link_schemas::ResetByLinkOrCode,
     responses((status = 204, description = "The password is set.")),
 ))]
 pub(in crate::http::axum) async fn confirm_reset(
@@ -163,7 +163,7 @@ pub(in crate::http::axum) async fn request_change(
 /// By the link that was mailed there, or its code. Ends all sessions but the one that asked for the change.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/auth/email/change/confirm", operation_id = "confirm_email_change", tag = "mail",
-    request_body = super::link_schemas::LinkBody,
+    request_body = super::link_schemas::LinkOrCode,
     responses((status = 204, description = "The address is changed.")),
 ))]
 pub(in crate::http::axum) async fn confirm_change(
@@ -198,7 +198,7 @@ pub(in crate::http::axum) async fn undo_change(
 /// By the link in the mail about the lock, or its code. Locks of addresses stay.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/auth/unlock", operation_id = "unlock", tag = "mail",
-    request_body = super::link_schemas::LinkBody,
+    request_body = super::link_schemas::LinkOrCode,
     responses((status = 204, description = "The account is not locked any more.")),
 ))]
 pub(in crate::http::axum) async fn unlock(
