@@ -42,7 +42,7 @@ async fn hs256_kit(store: &Store) -> TestKit {
     let mut secrets = testing::secrets();
     secrets.jwt_secret = Some(secret(HS256_SECRET));
     let kit = AuthKit::builder(db, secrets).config(config).clock(clock.clone()).build().await.unwrap();
-    TestKit { kit, clock }
+    TestKit { kit, clock, mailbox: authkit::testing::Mailbox::new() }
 }
 
 async fn refused(t: &TestKit, token: &str, what: &str) {
