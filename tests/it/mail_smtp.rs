@@ -37,7 +37,7 @@ pub(crate) fn plain(server: &SmtpServer) -> SmtpMailer {
 
 /// A kit that sends by this mailer.
 async fn sending(store: &Store, mailer: SmtpMailer) -> TestKit {
-    let words = MailText::new("Prüfung für {{name}}{{product}}", "Grüße\n\n{{link}}\n");
+    let words = MailText::new("Prüfung für {{name}}{{product}}", "Grüße\n\n{{link}}\n\n.\n..two\n");
     build(
         store,
         |config| {
@@ -83,6 +83,8 @@ async fn what_arrives_is_what_was_meant() {
     }
     let own = received.iter().find(|mail| mail.text("text").contains("Grüße")).unwrap();
     assert_eq!(own.text("subject"), "Prüfung für authkit");
+    let lines: Vec<&str> = own.text("text").lines().collect();
+    assert!(lines.ends_with(&["", ".", "..two"]), "{lines:?}");
     let reset = received.iter().find(|mail| mail.text("text").contains("/reset-password?")).unwrap();
     // Whole and readable on the wire, for those who look at the source.
     assert!(

@@ -260,7 +260,7 @@ async fn finish(
     command(conn, Rcpt::new(to, Vec::new()), "RCPT", times).await?;
     command(conn, Data, "DATA", times).await?;
     // Whatever happens from here on, the server may have the mail.
-    match tokio::time::timeout(times.content, conn.message(message)).await {
+    match tokio::time::timeout(times.content, conn.command(content(message))).await {
         Ok(Ok(response)) if u16::from(response.code()) / 100 == 2 => Ok(()),
         Ok(Ok(_)) => Err(out_of_step("the message")),
         Ok(Err(error)) => Err(judge("the message", &error)),
@@ -283,6 +283,22 @@ async fn command(
         Ok(Err(error)) => Err(judge(name, &error)),
         Err(_) => Err(timed_out(name)),
     }
+}
+
+/// The message with its dots doubled and its end (RFC 5321 section 4.5.2), to be sent in one piece: in two, the second
+/// would wait 40 ms for the receipt of the first (Nagle's algorithm and delayed acknowledgements).
+fn content(message: &[u8]) -> String {
+    let text = String::from_utf8_lossy(message);
+    let mut out = String::with_capacity(text.len() + 64);
+    for line in text.strip_suffix("\r\n").unwrap_or(&text).split("\r\n") {
+        if line.starts_with('.') {
+            out.push('.');
+        }
+        out.push_str(line);
+        out.push_str("\r\n");
+    }
+    out.push_str(".\r\n");
+    out
 }
 
 /// An answer that belongs to another command.
@@ -330,4 +346,25 @@ fn address(text: &str) -> Sent<Address> {
     let unusable = || MailError::permanent("the address cannot be written in SMTP");
     let (local, domain) = text.rsplit_once('@').ok_or_else(unusable)?;
     Address::new(local, domain).map_err(|_| unusable())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_with_a_dot_does_not_end_the_message() {
+        assert_eq!(content(b"a\r\n.\r\n..b\r\nc.\r\n"), "a\r\n..\r\n...b\r\nc.\r\n.\r\n");
+        assert_eq!(content(b"a"), "a\r\n.\r\n");
+    }
+
+    #[test]
+    fn addresses_are_one_address() {
+        assert!(address("ada@example.com").is_ok() && address("jürgen@example.com").is_ok());
+        for bad in
+            ["", "ada", "ada@", "@example.com", "a@b\r\nRCPT TO:<x@y>", "a b@example.com", "<a@b.example>"]
+        {
+            assert!(address(bad).is_err(), "{bad:?}");
+        }
+    }
 }
