@@ -5,6 +5,7 @@ mod lockout;
 
 use std::path::PathBuf;
 
+use authkit::mail::{MailState, Template};
 use authkit::{KeyPurpose, UserStatus};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
@@ -105,6 +106,9 @@ pub(crate) enum Command {
     /// Data keys in the store
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Mails: try, look at their words, and what waits in the outbox
+    #[command(subcommand)]
+    Mail(MailCommand),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -256,6 +260,9 @@ pub(crate) enum UserCommand {
         /// No password: nobody can sign in by one
         #[arg(long, group = "password_source")]
         no_password: bool,
+        /// Mail a link by which the owner sets a password of his own
+        #[arg(long, group = "password_source")]
+        send_reset: bool,
     },
     /// Change name, e-mail or profile; a new e-mail ends all sessions and is not proved
     #[command(group = ArgGroup::new("change").required(true).multiple(true))]
@@ -291,6 +298,10 @@ pub(crate) enum UserCommand {
     },
     /// Mark the e-mail as proved
     VerifyEmail(UserArg),
+    /// Mail a link that sets a new password; without a mail server the link is printed, once
+    SendReset(UserArg),
+    /// Mail a link that proves the e-mail; without a mail server the link is printed, once
+    SendVerify(UserArg),
     /// End the locks of an account: e-mail, devices and second factor, not those of addresses
     Unlock(UserArg),
 }
@@ -391,12 +402,90 @@ pub(crate) enum KeyCommand {
     List,
     /// Replace the active key of a purpose; what the old one made stays valid until its time is over
     Rotate {
-        /// token, lookup, cursor or jwt
+        /// token, link, lookup, outbox, cursor or jwt
         #[arg(value_parser = purpose)]
         purpose: KeyPurpose,
     },
     /// Print the public keys that verify access tokens, as a JWK set
     Jwks,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MailCommand {
+    /// Send a test mail now, past the outbox, and say whether the mail server took it
+    Test {
+        /// Where it goes
+        address: String,
+        /// Language, such as de
+        #[arg(long, default_value = "en")]
+        language: String,
+    },
+    /// Print a mail with invented facts: subject and plain part, or one part as it is
+    Preview {
+        /// verify_email, signup_known, reset_password, confirm_email, undo_email, invitation, unlock, test, or a notice
+        #[arg(value_parser = template)]
+        template: Template,
+        /// Language, such as de; English when there is no such one
+        #[arg(long, default_value = "en")]
+        language: String,
+        /// Only this part
+        #[arg(long)]
+        part: Option<MailPart>,
+    },
+    /// Mails that wait, and what became of those of the last seven days; never their content
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum MailPart {
+    Subject,
+    Text,
+    Html,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutboxCommand {
+    /// List mails, newest first
+    List {
+        #[command(flatten)]
+        page: PageArgs,
+        /// Only in this state: waiting, sent, dead, expired or dropped
+        #[arg(long, value_parser = mail_state)]
+        state: Option<MailState>,
+        /// Only of this kind
+        #[arg(long, value_name = "NAME")]
+        template: Option<String>,
+        /// Only about this account: id or e-mail
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Show a mail: state, tries, last error
+    Show {
+        /// Id of a mail
+        id: String,
+    },
+    /// Try a waiting mail at once
+    Retry {
+        /// Id of a mail
+        id: String,
+    },
+    /// Never send a waiting mail, and wipe its content (asks)
+    Drop {
+        /// Id of a mail
+        id: String,
+    },
+}
+
+fn template(text: &str) -> Result<Template, String> {
+    Template::from_name(text).ok_or_else(|| {
+        let all: Vec<_> = Template::ALL.iter().map(|template| template.name()).collect();
+        format!("must be one of {}", all.join(", "))
+    })
+}
+
+fn mail_state(text: &str) -> Result<MailState, String> {
+    MailState::from_name(text).ok_or_else(|| "must be waiting, sent, dead, expired or dropped".to_owned())
 }
 
 fn status(text: &str) -> Result<UserStatus, String> {

@@ -95,6 +95,14 @@ codes! {
         "nothing was changed", "set JWT_SECRET to a new key and restart every server";
     KeyMissing = "E-KEY-3", Bad, "A purpose has no active key, or its key is overdue for rotation.",
         "tokens of that purpose may not be made", "authctl key rotate PURPOSE";
+    MailMissing = "E-MAIL-1", NotFound, "There is no mail of that id in the outbox. What became of a mail is forgotten after seven days.",
+        "nothing was changed", "authctl mail outbox list";
+    MailOver = "E-MAIL-2", Refused, "The mail is being sent right now, or it is done with: then its content is wiped, since it held live links, and it cannot be sent again.",
+        "nothing was changed", "authctl mail outbox show ID; when it is dead or expired, ask for a new one";
+    MailOff = "E-MAIL-3", Config, "No mail can be sent: SMTP_HOST is not set, and only development writes mails as files.",
+        "nothing was sent", "set SMTP_HOST, MAIL_FROM and, where the server asks for it, SMTP_USER and SMTP_PASSWORD";
+    MailRefused = "E-MAIL-4", Unavailable, "The mail server could not be reached, or did not take the mail. The number is its answer (RFC 5321).",
+        "nothing was sent, unless the connection broke at the very end", "compare SMTP_HOST, SMTP_PORT, SMTP_TLS, SMTP_USER and MAIL_FROM with what the server wants";
     TokenBad = "E-TOKEN-1", Bad, "The token opens nothing: it is expired, revoked, used, or not one of ours.",
         "nothing was changed", "sign in again";
     Config = "E-CONFIG-1", Config, "A setting is unknown, cannot be read, out of range, or too weak for this environment. All that is wrong is listed.",

@@ -5,13 +5,13 @@ use std::path::Path;
 use authkit::config::{self, Environment, Settings};
 use authkit::random::SystemRandom;
 use authkit::time::SystemClock;
-use authkit::{AuthKit, Db, HttpRangeLookup, SchemaStatus};
+use authkit::{AuthKit, Db, HttpRangeLookup, SchemaStatus, mail};
 
 use crate::app::App;
 use crate::errors::{CliError, Code, Result, Subject, about};
 use crate::io::Io;
 
-/// This version can send no mail; the server's kit judges settings by the same.
+/// No mailer but the one that the settings name, as in the server.
 const HAS_MAILER: bool = false;
 
 /// A store that ends with the process: what a dry run works on when there is none yet.
@@ -86,14 +86,18 @@ pub(crate) async fn build(mut settings: Settings, db: Db, define_roles: bool) ->
     require_schema(db.schema_status().await.map_err(about(Subject::Store))?)?;
     complete(&mut settings)?;
     let breach = settings.config.passwords.breach_url.clone();
+    let mailer = mail::mailer_of(&settings.config, &settings.secrets).map_err(about(Subject::Store))?;
     let mut builder = AuthKit::builder(db, settings.secrets).config(settings.config);
+    if let Some(mailer) = mailer {
+        builder = builder.mailer(mailer);
+    }
     if let Some(url) = breach {
         builder = builder.breach_lookup(HttpRangeLookup::new(&url).map_err(about(Subject::Store))?);
     }
     if !define_roles {
         builder = builder.keep_roles();
     }
-    builder.build().await.map_err(about(Subject::Store))
+    Box::pin(builder.build()).await.map_err(about(Subject::Store))
 }
 
 fn require_schema(status: SchemaStatus) -> Result<()> {

@@ -89,6 +89,8 @@ pub(crate) enum Subject {
     Lockout,
     Limits,
     Key,
+    Mail,
+    MailTest,
     Seed,
     Store,
 }
@@ -128,6 +130,9 @@ fn code_of(error: &authkit::Error, text: &str, subject: Subject) -> Code {
     match (error.kind(), subject) {
         (ErrorKind::NotFound, _) if text.starts_with("there is no role") => Code::RoleMissing,
         (ErrorKind::NotFound, Subject::Session) if text.contains("session") => Code::SessionMissing,
+        (ErrorKind::NotFound, Subject::Mail) => Code::MailMissing,
+        (ErrorKind::Conflict, Subject::Mail) => Code::MailOver,
+        (ErrorKind::Unavailable, Subject::MailTest) => Code::MailRefused,
         (ErrorKind::NotFound, Subject::Lockout) if text.contains("lockout") => Code::LockoutMissing,
         (ErrorKind::NotFound, _) => Code::UserMissing,
         (ErrorKind::Conflict, _) if text.contains("last super_admin") => Code::LastAdmin,
@@ -140,6 +145,7 @@ fn code_of(error: &authkit::Error, text: &str, subject: Subject) -> Code {
         (ErrorKind::Validation, _) => Code::Input,
         (ErrorKind::InvalidRequest, _) => Code::Unreadable,
         (ErrorKind::Unavailable, Subject::Limits) if text.contains("Redis") => Code::LimiterDown,
+        (ErrorKind::Unavailable, _) if text.starts_with("no mail can be sent") => Code::MailOff,
         (ErrorKind::Unavailable, _) if text.contains("database is locked") => Code::StoreLocked,
         (ErrorKind::Unavailable, _) => Code::StoreDown,
         (ErrorKind::Config, _) => Code::Config,

@@ -22,6 +22,7 @@ use crate::flows::{ClaimsContext, ClaimsSource, Ctx};
 use crate::kit::AuthKit;
 use crate::limits::Limiter;
 use crate::lockout::Lockouts;
+use crate::mail::{Courier, MailText, Mailer, Outbox, Template, Texts};
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::{SecureRandom, SharedRandom, SystemRandom};
@@ -46,6 +47,8 @@ pub struct AuthKitBuilder {
     sinks: Vec<EventSink>,
     claims: Option<ClaimsSource>,
     breach: Option<Arc<dyn BreachLookup>>,
+    mailer: Option<Arc<dyn Mailer>>,
+    mail_texts: Vec<(Template, String, MailText)>,
     revocation_capacity: usize,
     define_roles: bool,
 }
@@ -62,6 +65,8 @@ impl AuthKitBuilder {
             sinks: Vec::new(),
             claims: None,
             breach: None,
+            mailer: None,
+            mail_texts: Vec::new(),
             revocation_capacity: revocations::CAPACITY,
             define_roles: true,
         }
@@ -129,6 +134,31 @@ impl AuthKitBuilder {
         self
     }
 
+    /// Sends no mails, whatever was said before.
+    #[must_use]
+    pub fn without_mailer(mut self) -> Self {
+        self.mailer = None;
+        self
+    }
+
+    /// What sends mails; see [`crate::mail`] for those that come along. Without one nothing is sent, and whatever needs
+    /// mail is refused.
+    #[must_use]
+    pub fn mailer(mut self, mailer: impl Mailer) -> Self {
+        self.mailer = Some(Arc::new(mailer));
+        self
+    }
+
+    /// The words of one kind of mail in one language (such as `de` or `de-AT`), instead of those that are there. Users
+    /// get the language of their profile's `locale`, else English.
+    ///
+    /// Words that use an unknown fact are refused by [`Self::build`].
+    #[must_use]
+    pub fn mail_template(mut self, template: Template, language: impl Into<String>, text: MailText) -> Self {
+        self.mail_texts.push((template, language.into(), text));
+        self
+    }
+
     /// Revocations held in memory; beyond them the store is asked a token at a time.
     #[must_use]
     pub fn revocation_capacity(mut self, entries: usize) -> Self {
@@ -155,10 +185,11 @@ impl AuthKitBuilder {
     }
 
     async fn put_together(self) -> Result<AuthKit> {
-        let Self { db, secrets, config, clock, random, hooks, sinks, claims, breach, .. } = self;
+        let Self {
+            db, secrets, config, clock, random, hooks, sinks, claims, breach, mailer, mail_texts, ..
+        } = self;
         let (revocation_capacity, define_roles) = (self.revocation_capacity, self.define_roles);
-        // No mailer yet in this version: whatever needs one is refused rather than silently left undone.
-        let warnings = config.validate(&secrets, false).map_err(|problems| {
+        let warnings = config.validate(&secrets, mailer.is_some()).map_err(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Error::config(lines.join("\n"))
         })?;
@@ -178,16 +209,18 @@ impl AuthKitBuilder {
             retire: config.tokens.access_ttl + LEEWAY + JWKS_MAX_AGE,
         };
         let jwt_secret = secrets.jwt_secret.as_ref().map(SecretString::expose_secret);
-        let keys = Keys::open(
-            &db,
-            roots,
-            Arc::clone(&clock),
-            Arc::clone(&random),
-            config.tokens.algorithm,
-            jwt_secret.map(str::as_bytes),
-            timing,
-        )
-        .await?;
+        let keys = Arc::new(
+            Keys::open(
+                &db,
+                roots,
+                Arc::clone(&clock),
+                Arc::clone(&random),
+                config.tokens.algorithm,
+                jwt_secret.map(str::as_bytes),
+                timing,
+            )
+            .await?,
+        );
         let slots = config.passwords.max_concurrent.or_else(|| std::thread::available_parallelism().ok());
         let slots = slots.unwrap_or(NonZeroUsize::MIN);
         let queue = slots.get().saturating_mul(QUEUE_PER_SLOT);
@@ -202,16 +235,28 @@ impl AuthKitBuilder {
         let issuer = config.issuer().to_owned();
         let verifier = TokenVerifier::new(issuer.clone(), config.tokens.audience.clone());
         let publisher = Publisher::new(sinks);
-        let audit = Audit::new(Arc::clone(&clock), Arc::clone(&random), publisher, hooks);
+        let outbox = Outbox::new(
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            Arc::clone(&keys),
+            config.mail.clone(),
+            mailer.is_some(),
+        );
         let limiter = Limiter::new(&config, &clock)?;
+        let texts = Texts::new(&config.passwords.product_name, &config.server.public_url, mail_texts)?;
+        let sender = config.mail.sender().to_owned();
+        let courier = Courier::new(db.clone(), outbox.clone(), mailer, texts, sender);
+        let audit = Audit::new(Arc::clone(&clock), Arc::clone(&random), publisher, outbox.clone(), hooks);
         let ctx = Arc::new(Ctx {
             db,
             clock,
             random,
             keys,
             audit,
+            outbox,
             limiter,
             owners: Owners::default(),
+            courier,
             hasher,
             lockouts,
             breach,

@@ -69,6 +69,14 @@ id! {
     EventId
 }
 id! {
+    /// Identifies a mailed link. Opens nothing: the link's secret does.
+    LinkId
+}
+id! {
+    /// Identifies a mail in the outbox.
+    MailId
+}
+id! {
     /// Identifies a lockout: a counter of failed attempts, and what it locks.
     LockoutId
 }

@@ -1,6 +1,7 @@
 //! The kit: what an application holds.
 
 mod limits;
+mod links;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::flows::{
     Authenticated, Credentials, Ctx, Login, PasswordChange, ProfileChange, SignUp, SignedUp, StepUp, Tokens,
 };
 use crate::ids::{SessionId, UserId};
+use crate::mail::{Delivery, MailHealth};
 use crate::meta::RequestMeta;
 use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
@@ -60,6 +62,8 @@ pub struct Readiness {
     pub database: Check,
     /// Keys are there and the view of revocations is young enough.
     pub keys: Check,
+    /// Mails go out: degraded when the mail server could not be reached or mails are stuck. Requests do not need it.
+    pub mail: Check,
     /// Redis answers. Without it limits are stricter (degraded), or requests are refused (down) when it is required.
     pub redis: Check,
 }
@@ -286,13 +290,18 @@ impl AuthKit {
         let database = if fresh.is_ok() { Check::Ok } else { Check::Down };
         let young = self.ctx.revocations.is_trusted();
         let keys = if young && self.ctx.keys.signing().is_ok() { Check::Ok } else { Check::Down };
+        let mail = match self.ctx.courier.health().await {
+            MailHealth::Off => Check::Off,
+            MailHealth::Ok => Check::Ok,
+            MailHealth::Degraded => Check::Degraded,
+        };
         let redis = match self.ctx.limiter.redis_answers().await {
             None => Check::Off,
             Some(true) => Check::Ok,
             Some(false) if self.ctx.limiter.is_redis_required() => Check::Down,
             Some(false) => Check::Degraded,
         };
-        Readiness { database, keys, redis }
+        Readiness { database, keys, mail, redis }
     }
 
     /// Figures for metrics.
@@ -317,6 +326,29 @@ impl AuthKit {
                 tracing::warn!(%error, "what other processes changed could not be read");
             }
         }
+    }
+
+    /// Whether mails can be sent.
+    pub fn has_mailer(&self) -> bool {
+        self.ctx.outbox.is_on()
+    }
+
+    /// Sends what is in the outbox, until `shutdown` is done; then mails under way get ten seconds. One process at
+    /// least must run it, and several may: no mail is in two hands at the same time. See [`crate::manual::mail`] for
+    /// what is promised.
+    pub async fn deliver(&self, shutdown: impl Future<Output = ()> + Send) {
+        self.ctx.courier.run(shutdown).await;
+    }
+
+    /// Sends what is due now: for tests, and for hosts that wake up now and then instead of running
+    /// [`Self::deliver`]. Ends early when the mail server cannot be reached.
+    pub async fn deliver_due(&self) -> Result<Delivery> {
+        self.ctx.courier.run_once().await
+    }
+
+    /// Mails that wait to be sent.
+    pub async fn waiting_mails(&self) -> Result<u64> {
+        self.ctx.courier.waiting().await
     }
 
     /// Reads at once what other processes changed: for tests, and for hosts without [`Self::maintain`].

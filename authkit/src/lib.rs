@@ -49,6 +49,7 @@
 //! | `metrics` | counters through the `metrics` facade |
 //! | `breach` | look-up of breached passwords by range query |
 //! | `redis` | limits that several processes share, in Redis or a cluster of it |
+//! | `smtp` | mail through an SMTP server |
 //! | `testing` | a clock that tests move, randomness that repeats, a signed-in user in one call |
 //!
 //! # Where to read on
@@ -83,7 +84,9 @@ pub mod http;
 pub mod ids;
 mod kit;
 mod limits;
+mod links;
 pub mod lockout;
+pub mod mail;
 pub mod manual;
 pub mod meta;
 mod passwords;
@@ -107,9 +110,10 @@ pub use flows::{
     AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
     Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{DeviceId, EventId, LockoutId, SessionId, UserId};
+pub use ids::{DeviceId, EventId, LinkId, LockoutId, MailId, SessionId, UserId};
 pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
+pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
 #[cfg(feature = "breach")]

@@ -9,8 +9,14 @@ pub mod lockout {}
 #[doc = include_str!("../docs/storage.md")]
 pub mod storage {}
 
+#[doc = include_str!("../docs/links.md")]
+pub mod links {}
+
 #[doc = include_str!("../docs/keys.md")]
 pub mod keys {}
+
+#[doc = include_str!("../docs/mail.md")]
+pub mod mail {}
 
 #[doc = include_str!("../docs/embedding.md")]
 pub mod embedding {}

@@ -8,7 +8,7 @@ use authkit::admin::SeedPlan;
 use authkit::config::{self, Config, Environment, Secrets};
 use authkit::random::SystemRandom;
 use authkit::time::SystemClock;
-use authkit::{AuthKit, Db, Error, ErrorKind, HttpRangeLookup, RequestMeta, Result};
+use authkit::{AuthKit, Db, Error, ErrorKind, HttpRangeLookup, RequestMeta, Result, mail};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -26,7 +26,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub async fn run(options: &Options) -> Result<()> {
     // Before anything that takes time, so that an early signal ends the process in good order too.
     let ending = shutdown::requested();
-    // This version sends no mail.
+    // No mailer but the one that the settings name.
     let settings = config::load(options.config.as_deref(), std::env::vars_os(), false, &SystemRandom::new())?;
     telemetry::install_logs(&settings.config.server.log_level)?;
     for warning in &settings.warnings {
@@ -43,6 +43,15 @@ pub async fn run(options: &Options) -> Result<()> {
     announce(config, listener.local_addr().unwrap_or(config.server.bind_addr));
 
     let (stop, stopped) = watch::channel(false);
+    let delivery = {
+        let (kit, mut stopped) = (kit.clone(), stopped.clone());
+        tokio::spawn(async move {
+            kit.deliver(async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            })
+            .await;
+        })
+    };
     let maintenance = {
         let (kit, mut stopped) = (kit.clone(), stopped);
         tokio::spawn(async move {
@@ -60,6 +69,7 @@ pub async fn run(options: &Options) -> Result<()> {
     upkeep.abort();
     let _ = stop.send(true);
     let _ = maintenance.await;
+    let _ = delivery.await;
     if tokio::time::timeout(DRAIN, kit.db().drain()).await.is_err() {
         tracing::warn!(event_type = "shutdown", "writes were still under way at the end");
     }
@@ -86,11 +96,15 @@ async fn open_store(config: &Config) -> Result<Db> {
 
 async fn build(db: Db, secrets: Secrets, config: Config) -> Result<AuthKit> {
     let lookup = config.passwords.breach_url.as_deref().map(HttpRangeLookup::new).transpose()?;
-    let builder = AuthKit::builder(db, secrets).config(config);
-    match lookup {
-        Some(lookup) => builder.breach_lookup(lookup).build().await,
-        None => builder.build().await,
+    let mailer = mail::mailer_of(&config, &secrets)?;
+    let mut builder = AuthKit::builder(db, secrets).config(config);
+    if let Some(mailer) = mailer {
+        builder = builder.mailer(mailer);
     }
+    if let Some(lookup) = lookup {
+        builder = builder.breach_lookup(lookup);
+    }
+    builder.build().await
 }
 
 /// Makes the demo accounts that are missing. The settings allow that in development only.

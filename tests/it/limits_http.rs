@@ -1,7 +1,7 @@
 //! Limits as clients see them, on one process and on two that share Redis (cases 35, 40, 42, 191).
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use authkit::Policy;
 use authkit::config::Rate;
@@ -37,6 +37,9 @@ async fn s_035_the_21st_sign_in_is_refused_with_all_that_belongs_to_it() {
         let store = Store::new(Backend::Sqlite).await;
         let server = start(&store, redis, &[]).await;
         let client = server.client();
+        if redis.is_some() {
+            redis_is_used(&client).await;
+        }
         for n in 0..20 {
             let answer = wrong_login(&client, &format!("user{n}@example.com")).await;
             answer.assert_error(401, "INVALID_CREDENTIALS");
@@ -92,52 +95,76 @@ async fn s_191_of_200_parallel_sign_ins_on_two_servers_at_most_20_are_judged() {
     assert!((20..=most).contains(&judged), "{judged} judged, {in_memory} in memory");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s_042_redis_dies_and_comes_back_under_load() {
-    const LINE: &str = "authkit_limits_total{limit=\"fallback_ip\",outcome=";
-    let redis = RedisServer::start();
-    let store = Store::new(Backend::Sqlite).await;
-    let server = start(&store, Some(&redis), &[("RL_FALLBACK_IP_LIMIT", "200/1h")]).await;
-    let client = server.client();
-    let load = async |what: &str| {
-        let statuses = race(400, |_| {
-            let client = client.clone();
-            async move { client.post("/v1/auth/logout", json!({"refresh_token": "x"})).await.status }
-        })
-        .await;
-        let count = |status: u16| statuses.iter().filter(|s| **s == status).count();
-        let ready = client.get("/ready").await.expect(200);
-        println!("{what}: {} passed, {} limited, ready: {}", count(204), count(429), ready.text);
-        assert_eq!(count(204) + count(429), 400, "{statuses:?}");
-        (count(204), ready.str("/checks/redis").to_owned())
-    };
-    let (passed, ready) = load("Redis up").await;
-    // Half as many in memory where this machine was so busy that Redis missed its 100 ms.
-    assert!((200..=300).contains(&passed) && ready == "ok", "{passed}, {ready}");
-    redis.stop();
-    let (passed_dead, ready) = load("Redis dead").await;
-    // What Redis missed before was counted then; some seconds give one back.
-    let left = 300 - passed;
-    assert!((left..=left + 2).contains(&passed_dead) && ready == "degraded", "{passed}, {passed_dead}");
-    let (passed, ready) = load("Redis still dead").await;
-    assert!(passed <= 2 && ready == "degraded", "{passed}, {ready}");
-    redis.start_again();
-    let end = std::time::Instant::now() + Duration::from_secs(10);
-    while client.get("/ready").await.expect(200).str("/checks/redis") != "ok" {
-        assert!(std::time::Instant::now() < end, "no recovery");
+/// Waits until the server uses Redis: what is told by `/ready` is asked of Redis itself.
+async fn redis_is_used(client: &Client) {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let ready = client.get("/ready").await;
+        if ready.status == 200 && ready.str("/checks/redis") == "ok" {
+            return;
+        }
+        assert!(Instant::now() < end, "no recovery: {}", ready.text);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // It came back empty.
-    let (passed, ready) = load("Redis up again").await;
-    assert!(passed == 200 && ready == "ok", "{passed}, {ready}");
-    let metrics = client.get("/metrics").await.expect(200).text;
-    let degraded = figure(&metrics, "authkit_limits_degraded_total{limit=\"fallback_ip\"}");
-    println!(
-        "in all: {} passed, {} limited, {degraded} of them judged in memory",
-        figure(&metrics, &format!("{LINE}\"passed\"}}")),
-        figure(&metrics, &format!("{LINE}\"limited\"}}"))
-    );
-    assert!(degraded >= 800, "{degraded}");
+}
+
+/// 400 requests over 20 connections: how many passed, and what `/ready` says then. Nothing but 204 and 429 is good.
+async fn load(client: &Client, what: &str) -> (usize, String) {
+    let all = race(20, |_| {
+        let client = client.clone();
+        async move {
+            let mut statuses = Vec::new();
+            for _ in 0..20 {
+                statuses.push(client.post("/v1/auth/logout", json!({"refresh_token": "x"})).await.status);
+            }
+            statuses
+        }
+    })
+    .await
+    .concat();
+    let count = |status: u16| all.iter().filter(|s| **s == status).count();
+    let ready = client.get("/ready").await.expect(200);
+    let (passed, limited) = (count(204), count(429));
+    println!("{what}: {passed} passed, {limited} limited, ready says {}", ready.text);
+    assert_eq!(passed + limited, 400, "{all:?}");
+    (passed, ready.str("/checks/redis").to_owned())
+}
+
+/// The full quota of 200. On a busy machine Redis may miss its 100 ms: then it is emptied, waited for, asked again.
+async fn full_load(client: &Client, redis: &RedisServer, what: &str) {
+    for _ in 0..5 {
+        redis_is_used(client).await;
+        redis.run(&["FLUSHALL"]);
+        match load(client, what).await {
+            (200, _) => return,
+            (passed, _) => assert!(passed <= 300, "{passed}: the quota and what memory adds"),
+        }
+    }
+    panic!("never the full quota");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s_042_redis_dies_and_comes_back_under_load() {
+    let redis = RedisServer::start();
+    let store = Store::new(Backend::Sqlite).await;
+    let server = start(&store, Some(&redis), &[("RL_FALLBACK_IP_LIMIT", "200/1d")]).await;
+    let client = server.client();
+    let in_memory = async || {
+        let metrics = client.get("/metrics").await.expect(200).text;
+        figure(&metrics, "authkit_limits_degraded_total{limit=\"fallback_ip\"}")
+    };
+    full_load(&client, &redis, "Redis up").await;
+    let before = in_memory().await;
+    redis.stop();
+    let (passed, ready) = load(&client, "Redis dead").await;
+    let least = if before == 0 { 100 } else { 0 };
+    assert!((least..=100).contains(&passed) && ready == "degraded", "{passed} {ready}");
+    let (passed, ready) = load(&client, "Redis still dead").await;
+    assert_eq!((passed, ready.as_str()), (0, "degraded"));
+    assert_eq!(in_memory().await - before, 800);
+    redis.start_again();
+    full_load(&client, &redis, "Redis up again").await;
+    println!("{} requests in all were judged in memory", in_memory().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,6 +173,7 @@ async fn s_042_where_redis_is_required_nothing_is_judged_without_it() {
     let store = Store::new(Backend::Sqlite).await;
     let server = start(&store, Some(&redis), &[("REDIS_REQUIRED", "true")]).await;
     let client = server.client();
+    redis_is_used(&client).await;
     wrong_login(&client, "a@example.com").await.assert_error(401, "INVALID_CREDENTIALS");
     redis.stop();
     for _ in 0..30 {
@@ -156,11 +184,7 @@ async fn s_042_where_redis_is_required_nothing_is_judged_without_it() {
     assert_eq!(ready.str("/error/details/checks/redis"), "down");
     client.get("/health").await.expect(200);
     redis.start_again();
-    let end = std::time::Instant::now() + Duration::from_secs(10);
-    while client.get("/ready").await.status != 200 {
-        assert!(std::time::Instant::now() < end, "no recovery");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    redis_is_used(&client).await;
     wrong_login(&client, "a@example.com").await.assert_error(401, "INVALID_CREDENTIALS");
 }
 

@@ -127,7 +127,15 @@ async fn s_193_production_refuses_what_development_only_warns_about() {
     }
     refuses(prod("TRUSTED_PROXIES", "10.0.0.5/8"), &["TRUSTED_PROXIES", "write 10.0.0.0/8"]).await;
     refuses(prod("ARGON2_MEMORY_KIB", "8"), &["ARGON2_MEMORY_KIB"]).await;
-    refuses(prod("EMAIL_VERIFICATION", "required"), &["EMAIL_VERIFICATION"]).await;
+    refuses(prod("EMAIL_VERIFICATION", "required"), &["EMAIL_VERIFICATION", "SMTP_HOST"]).await;
+    let mail =
+        |launch: Launch| launch.env("SMTP_HOST", "smtp.example.com").env("MAIL_FROM", "no-reply@example.com");
+    // With a mail server it gets as far as the empty store.
+    refuses(mail(prod("EMAIL_VERIFICATION", "required")), &["authctl migrate up"]).await;
+    refuses(mail(prod("SMTP_TLS", "none")), &["SMTP_TLS", "another machine"]).await;
+    refuses(mail(prod("X", "y")).without("MAIL_FROM"), &["MAIL_FROM", "missing"]).await;
+    let logs = refuses(mail(prod("SMTP_PASSWORD", CANARY)), &["SMTP_USER", "missing"]).await;
+    assert!(!logs.contains(CANARY), "{logs}");
     refuses(prod("SEED_DEMO_ACCOUNTS", "true"), &["SEED_DEMO_ACCOUNTS"]).await;
     refuses(prod("X", "y").without("TOKEN_PEPPER"), &["TOKEN_PEPPER", "missing"]).await;
     // An empty store in production: the operator migrates it, not a server that happens to start.
@@ -142,10 +150,10 @@ async fn s_193_production_refuses_what_development_only_warns_about() {
         assert!(logs.contains(name), "{logs}");
     }
     // The same in development is served, with warnings.
-    let weak = [("EMAIL_VERIFICATION", "required"), ("TRUSTED_PROXIES", "0.0.0.0/0")];
-    let server = launch(&store, &weak).start().await;
+    let server =
+        mail(launch(&store, &[("SMTP_TLS", "none"), ("TRUSTED_PROXIES", "0.0.0.0/0")])).start().await;
     let logs = settled_logs(&server).await;
-    for name in ["ARGON2_MEMORY_KIB", "EMAIL_VERIFICATION", "TRUSTED_PROXIES"] {
+    for name in ["ARGON2_MEMORY_KIB", "SMTP_TLS", "TRUSTED_PROXIES"] {
         assert!(logs.contains(name), "no warning about {name}:\n{logs}");
     }
 }

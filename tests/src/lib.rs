@@ -20,6 +20,7 @@ pub mod proxy;
 pub mod race;
 pub mod raw;
 pub mod redis;
+pub mod smtp;
 pub mod stats;
 
 mod cargo;

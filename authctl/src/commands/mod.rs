@@ -6,6 +6,7 @@ mod help;
 mod key;
 mod limits;
 mod lockout;
+mod mail;
 mod migrate;
 mod role;
 mod seed;
@@ -15,8 +16,8 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MigrateCommand, RoleCommand,
-    SessionCommand, UserCommand,
+    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MigrateCommand,
+    OutboxCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -34,6 +35,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Lockout(command) => lockout::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
+        Command::Mail(command) => Box::pin(mail::run(app, command)).await,
         Command::Completions { shell } => help::completions(app, shell),
         Command::Man { dir } => help::man(app, dir.as_deref()),
         Command::Version => help::version(app),
@@ -61,11 +63,15 @@ impl Command {
         match self {
             Self::Completions { .. } | Self::Man { .. } | Self::Help { .. } => prints,
             Self::Version => Meaning { output: true, ..prints },
-            // Without an account or a role nothing is audited.
-            Self::Migrate(MigrateCommand::Up) => Meaning { dry_run: true, ..looks },
+            // Without an account, a role or a row nothing is audited.
+            Self::Migrate(MigrateCommand::Up) | Self::Mail(MailCommand::Test { .. }) => {
+                Meaning { dry_run: true, ..looks }
+            }
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
-            | Self::Lockout(LockoutCommand::Clear { .. }) => asks,
+            | Self::Lockout(LockoutCommand::Clear { .. })
+            | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
+            Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
             | Self::Doctor
             | Self::Migrate(MigrateCommand::Status { .. })
@@ -78,13 +84,18 @@ impl Command {
                 | LockoutCommand::Limits(LimitsCommand::Show(_)),
             )
             | Self::Token(_)
+            | Self::Mail(
+                MailCommand::Preview { .. }
+                | MailCommand::Outbox(OutboxCommand::List { .. } | OutboxCommand::Show { .. }),
+            )
             | Self::Key(KeyCommand::List | KeyCommand::Jwks) => looks,
             Self::Seed(_)
             | Self::User(_)
             | Self::Role(_)
             | Self::Session(_)
             | Self::Lockout(_)
-            | Self::Key(_) => writes,
+            | Self::Key(_)
+            | Self::Mail(_) => writes,
         }
     }
 }

@@ -1,15 +1,16 @@
 //! `authctl user`.
 
 use authkit::admin::{NewUser, UserChange};
-use authkit::{AuthKit, Listing, Page, User, UserFilter, UserId};
+use authkit::secret::ExposeSecret as _;
+use authkit::{AuthKit, LinkPurpose, Listing, Page, User, UserFilter, UserId};
 
 use indicatif::ProgressBar;
 
 use crate::app::App;
-use crate::cli::{PageArgs, UserCommand};
+use crate::cli::{Format, PageArgs, UserCommand};
 use crate::errors::{CliError, Code, Result, Subject, about};
 use crate::exit::Exit;
-use crate::output::views::USER;
+use crate::output::views::{SENT_LINK, USER};
 use crate::secrets;
 
 pub(crate) async fn run(app: &mut App, command: UserCommand) -> Result<Exit> {
@@ -24,12 +25,25 @@ pub(crate) async fn run(app: &mut App, command: UserCommand) -> Result<Exit> {
             let user = find(&kit, &arg.user).await?;
             app.one(&user, &USER)
         }
-        UserCommand::Create { email, name, roles, email_verified, profile, password, no_password } => {
+        UserCommand::Create {
+            email,
+            name,
+            roles,
+            email_verified,
+            profile,
+            password,
+            no_password,
+            send_reset,
+        } => {
             let mut new = NewUser::new(email, name);
+            new.mail_reset = send_reset;
             (new.roles, new.email_verified, new.profile) = (roles, email_verified, profile);
             let kit = app.kit(true).await?;
-            let password =
-                if no_password { None } else { Some(secrets::new_password(app, &password).await?) };
+            let password = if no_password || send_reset {
+                None
+            } else {
+                Some(secrets::new_password(app, &password).await?)
+            };
             let shown = password.as_ref().map(|password| password.shown_once(app.global.dry_run));
             new.password = password.map(|password| password.text);
             let done = app.admin(&kit).create_user(new).await.map_err(about(Subject::NewUser))?;
@@ -58,6 +72,8 @@ pub(crate) async fn run(app: &mut App, command: UserCommand) -> Result<Exit> {
         UserCommand::Delete(arg) => state(app, &arg.user, State::Delete).await,
         UserCommand::Restore(arg) => state(app, &arg.user, State::Restore).await,
         UserCommand::VerifyEmail(arg) => state(app, &arg.user, State::Verify).await,
+        UserCommand::SendReset(arg) => send(app, &arg.user, LinkPurpose::ResetPassword).await,
+        UserCommand::SendVerify(arg) => send(app, &arg.user, LinkPurpose::VerifyEmail).await,
         UserCommand::Unlock(arg) => state(app, &arg.user, State::Unlock).await,
     }
 }
@@ -137,4 +153,23 @@ async fn purge(app: &mut App, user: &str) -> Result<Exit> {
     app.confirm(&format!("Remove {} ({}) for good? This cannot be undone.", user.email, user.id)).await?;
     app.admin(&kit).purge_user(user.id).await.map_err(about(Subject::User))?;
     app.change(true, &user, Vec::new(), &USER)
+}
+
+/// Where no mail can be sent the link is printed: somebody has to hand it over.
+async fn send(app: &mut App, user: &str, purpose: LinkPurpose) -> Result<Exit> {
+    let kit = app.kit(true).await?;
+    let user = find(&kit, user).await?;
+    if !kit.has_mailer() && matches!(app.format(), Format::Id | Format::Csv) {
+        let what = "without a mail server the link is printed, for which -o id and -o csv have no place";
+        return Err(CliError::new(Code::Meaningless, what).next("use -o table, json, jsonl or yaml").into());
+    }
+    let admin = app.admin(&kit);
+    let done = match purpose {
+        LinkPurpose::VerifyEmail => admin.send_verify(user.id).await,
+        _ => admin.send_reset(user.id).await,
+    };
+    let done = done.map_err(about(Subject::User))?;
+    let link = done.resource.link.as_ref().filter(|_| !app.global.dry_run);
+    let extra: Vec<_> = link.map(|link| ("link", link.expose_secret().to_owned())).into_iter().collect();
+    app.change(done.changed, &done.resource, extra, &SENT_LINK)
 }

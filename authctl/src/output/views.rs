@@ -36,6 +36,18 @@ pub(crate) const USER: View = View {
     ],
 };
 
+pub(crate) const SENT_LINK: View = View {
+    id: "user_id",
+    columns: &[
+        column("USER", "user_id", Kind::Id),
+        column("PURPOSE", "purpose", Kind::Text),
+        column("EMAIL", "email", Kind::Id),
+        column("MAILED", "mailed", Kind::Flag),
+        column("EXPIRES (UTC)", "expires_at", Kind::Time),
+    ],
+    fields: &["user_id", "purpose", "email", "mailed", "expires_at"],
+};
+
 pub(crate) const ROLE: View = View {
     id: "name",
     columns: &[
@@ -114,6 +126,40 @@ pub(crate) const KEY: View = View {
     ],
     fields: &["kid", "purpose", "algorithm", "state", "created_at", "activates_at", "retires_at", "gone_at"],
 };
+
+pub(crate) const MAIL: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("MAIL", "template", Kind::Text),
+        column("STATE", "state", Kind::State),
+        column("TRIES", "attempts", Kind::Text),
+        column("DUE (UTC)", "due_at", Kind::Time),
+        wide("LAST ERROR", "last_error", Kind::Text),
+        wide("USER", "user_id", Kind::Id),
+        wide("MADE (UTC)", "created_at", Kind::Time),
+        wide("DONE (UTC)", "finished_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "template",
+        "state",
+        "user_id",
+        "attempts",
+        "in_hand",
+        "last_error",
+        "created_at",
+        "due_at",
+        "expires_at",
+        "finished_at",
+    ],
+};
+
+pub(crate) const MAIL_SENT: View =
+    View { id: "message_id", columns: &[], fields: &["message_id", "address"] };
+
+pub(crate) const MAIL_PREVIEW: View =
+    View { id: "template", columns: &[], fields: &["template", "subject", "text", "html"] };
 
 pub(crate) const TOKEN: View = View {
     id: "user_id",

@@ -264,3 +264,53 @@ async fn the_audit_tells_who_and_why() {
     assert!(event.actor.starts_with("cli:ada@") && event.actor.len() > 8, "{}", event.actor);
     assert_eq!(event.reason.as_deref(), Some("left the school"));
 }
+
+#[tokio::test]
+async fn links_are_mailed_or_printed_once() {
+    let bench = Bench::demo().await.set("ENV", "staging");
+    let user = "student@example.com";
+    let silent = |bench: Bench| {
+        bench
+            .set("ARGON2_MEMORY_KIB", "19456")
+            .set("ARGON2_ITERATIONS", "2")
+            .set("PUBLIC_URL", "https://auth.example.com")
+            .set("EMAIL_VERIFICATION", "optional")
+    };
+    let bench = silent(bench);
+    let sent = bench.run(&["user", "send-reset", user, "-o", "json"]).await.is(Exit::Done);
+    let answer = sent.json();
+    assert_eq!((&answer["changed"], &answer["resource"]["mailed"]), (&true.into(), &false.into()));
+    assert_eq!(answer["resource"]["purpose"], "reset_password");
+    let link = answer["link"].as_str().unwrap();
+    assert!(link.starts_with("https://auth.example.com/reset-password?token=akl_"), "{link}");
+    assert!(!sent.err.contains("akl_"));
+    let before = bench.state().await;
+    let dry = bench.run(&["user", "send-reset", user, "-n", "-o", "json"]).await.is(Exit::Done).json();
+    assert_eq!((&dry["dry_run"], &dry["link"]), (&true.into(), &serde_json::Value::Null));
+    assert_eq!(bench.state().await, before);
+    bench.run(&["user", "send-reset", user, "-o", "id"]).await.fails("E-USAGE-2", Exit::Usage);
+    bench.run(&["user", "send-reset", "nobody@example.com"]).await.fails("E-USER-1", Exit::NotFound);
+    bench.run(&["user", "disable", user]).await.is(Exit::Done);
+    bench.run(&["user", "send-reset", user]).await.fails("E-USER-3", Exit::Refused);
+    bench.run(&["user", "enable", user]).await.is(Exit::Done);
+
+    let verify = bench.run(&["user", "send-verify", user, "-o", "json"]).await.is(Exit::Done).json();
+    let proved = verify["changed"] == false;
+    assert!(proved || verify["link"].as_str().unwrap().contains("/verify-email?token=akl_"));
+    bench.run(&["user", "verify-email", user]).await.is(Exit::Done);
+    let again = bench.run(&["user", "send-verify", user, "-o", "json"]).await.is(Exit::Done).json();
+    assert_eq!((&again["changed"], &again["link"]), (&false.into(), &serde_json::Value::Null));
+    let create = ["user", "create", "new@example.com", "--name", "N", "--send-reset"];
+    bench.run(&create).await.fails("E-MAIL-3", Exit::Config);
+
+    // With a mailer the link is nowhere but in the mail.
+    let mails = bench.path("mails").display().to_string();
+    let bench = bench.set("ENV", "dev").set("MAIL_DIR", &mails);
+    for command in [&["user", "send-reset", user][..], &create] {
+        let ran = bench.run(&[command, &["-o", "json"]].concat()).await.is(Exit::Done);
+        assert!(!ran.out.contains("akl_") && !ran.err.contains("akl_"), "{}", ran.out);
+        assert_eq!(ran.json()["changed"], true);
+    }
+    let told = bench.run(&["user", "send-reset", user]).await.is(Exit::Done);
+    assert!(told.out.contains(user), "{}", told.out);
+}

@@ -4,6 +4,7 @@
 mod accounts;
 mod bench;
 mod lockouts;
+mod mail;
 mod output;
 mod sessions;
 mod system;

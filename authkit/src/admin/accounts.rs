@@ -13,11 +13,14 @@ use crate::events::Action;
 use crate::flows::signup::taken;
 use crate::flows::{Ctx, Ruling};
 use crate::ids::UserId;
+use crate::links::{EndReason as LinkEnd, LinkPurpose, store as links};
+use crate::mail::Outbox;
 use crate::meta::RequestMeta;
 use crate::passwords::store as passwords;
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::sessions::revocations::Revocation;
 use crate::sessions::{EndReason, store as sessions};
+use crate::time::Timestamp;
 use crate::users::{
     Email, NewRecord, Record, User, UserStatus, check_name, check_profile, empty_profile, store as users,
 };
@@ -40,6 +43,8 @@ pub struct NewUser {
     pub email_verified: bool,
     /// A JSON object of at most 16 KiB.
     pub profile: Option<Value>,
+    /// Mails a link that sets a password: for accounts that are made without one.
+    pub mail_reset: bool,
     /// Skips the password policy. Only for the documented demo accounts, refused outside of development.
     pub demo: bool,
 }
@@ -68,6 +73,13 @@ impl NewUser {
     #[must_use]
     pub fn with_roles<R: Into<String>>(mut self, roles: impl IntoIterator<Item = R>) -> Self {
         self.roles = Some(roles.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// With a mailed link by which the owner sets a password of his own.
+    #[must_use]
+    pub fn with_mailed_reset(mut self) -> Self {
+        self.mail_reset = true;
         self
     }
 
@@ -127,9 +139,10 @@ pub(crate) struct PreparedUser {
     record: NewRecord,
     roles: Vec<String>,
     hash: Option<String>,
+    mail_reset: bool,
 }
 
-fn not_found() -> Error {
+pub(super) fn not_found() -> Error {
     Error::new(ErrorKind::NotFound, "there is no such account").with_public("There is no such account.")
 }
 
@@ -146,6 +159,9 @@ fn check_hash(hash: &SecretString) -> Result<String> {
 
 impl Ctx {
     pub(crate) async fn prepare_user(&self, new: NewUser, meta: &RequestMeta) -> Result<PreparedUser> {
+        if new.mail_reset {
+            self.outbox.require()?;
+        }
         let mut faults = Vec::new();
         let name = check_name(&new.name, &mut faults);
         let email = Email::parse(&new.email, "/email").map_err(|fault| faults.push(fault)).ok();
@@ -174,7 +190,7 @@ impl Ctx {
         let id = UserId::generate(self.now(), &*self.random)?;
         let record = NewRecord { id, email, name, email_verified: new.email_verified, profile };
         let roles = new.roles.unwrap_or_else(|| self.config.accounts.default_roles.clone());
-        Ok(PreparedUser { record, roles, hash })
+        Ok(PreparedUser { record, roles, hash, mail_reset: new.mail_reset })
     }
 
     pub(crate) async fn create_user_in(
@@ -189,7 +205,9 @@ impl Ctx {
                 return Ok(Err(super::roles::unknown_role(role)));
             }
         }
-        if !users::insert(tx.conn(), &new.record, now).await? {
+        if self.is_reserved(tx, &new.record.email, None).await?
+            || !users::insert(tx.conn(), &new.record, now).await?
+        {
             return Ok(Err(taken()));
         }
         if let Some(hash) = &new.hash {
@@ -198,9 +216,15 @@ impl Ctx {
         for role in &new.roles {
             users::grant(tx.conn(), id, role, now).await?;
         }
-        let entry = Entry::success(Action::UserCreate, id).detail("roles", new.roles.clone());
+        let user = self.user_in(tx, id).await?;
+        let mut entry = Entry::success(Action::UserCreate, id).detail("roles", new.roles.clone());
+        if new.mail_reset {
+            // A new account is at its first epoch.
+            self.send_link(tx, LinkPurpose::ResetPassword, &user, 1).await?;
+            entry = entry.detail("mailed", true);
+        }
         self.audit.grant(tx, meta, entry).await?;
-        Ok(Ok(Changed::new(true, self.user_in(tx, id).await?)))
+        Ok(Ok(Changed::new(true, user)))
     }
 
     pub(crate) async fn update_user_in(
@@ -222,7 +246,9 @@ impl Ctx {
         let mut fields = Vec::new();
         if let Some(email) = email {
             let other = users::by_email(tx.conn(), email).await?;
-            if other.is_some_and(|other| other.user.id != user) {
+            if other.is_some_and(|other| other.user.id != user)
+                || self.is_reserved(tx, email, Some(user)).await?
+            {
                 return Ok(Err(taken()));
             }
             match users::set_email(tx.conn(), user, email, false, now).await {
@@ -231,6 +257,9 @@ impl Ctx {
             };
             // The address is a credential: whoever holds it can have the password reset.
             self.change_credentials(tx, user, None, None).await?;
+            // What an operator says about the address is the last word on it.
+            let beginning = Timestamp::from_micros(i64::MIN);
+            links::end_undo_since(tx.conn(), user, beginning, LinkEnd::CredentialChange, now).await?;
             fields.push("email");
         }
         if before.status != UserStatus::Deleted {
@@ -241,7 +270,10 @@ impl Ctx {
         }
         fields.extend((name != before.name).then_some("name"));
         fields.extend((profile != before.profile).then_some("profile"));
-        let entry = Entry::success(Action::UserUpdate, user).detail("fields", fields);
+        let mut entry = Entry::success(Action::UserUpdate, user).detail("fields", fields);
+        if email.is_some() {
+            entry = entry.told_at(&before.email);
+        }
         self.audit.grant(tx, meta, entry).await?;
         Ok(Ok(Changed::new(true, self.user_in(tx, user).await?)))
     }
@@ -360,6 +392,7 @@ impl Ctx {
         self.forget_attempts_of(tx, user, &record.user.email).await?;
         devices::store::forget_of_user(tx.conn(), user).await?;
         users::delete(tx.conn(), user).await?;
+        Outbox::forget(tx.conn(), user).await?;
         Audit::forget(tx.conn(), user).await?;
         self.audit.grant(tx, meta, Entry::success(Action::UserPurge, user)).await?;
         Ok(Ok(()))

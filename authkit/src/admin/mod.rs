@@ -5,7 +5,9 @@
 mod accounts;
 mod keys;
 mod limits;
+mod links;
 mod lockouts;
+mod mails;
 mod roles;
 mod seed;
 mod seed_file;
@@ -30,6 +32,7 @@ use crate::users::User;
 
 pub use accounts::{NewUser, UserChange};
 pub use limits::{LimitInfo, LimitSubject, LimitsReport};
+pub use links::SentLink;
 pub use seed::{SeedItem, SeedOutcome, SeedPlan, SeedReport};
 pub use seed_file::{SeedFile, SeedPassword};
 pub use sessions::AllEnded;
@@ -112,7 +115,8 @@ impl Admin {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Validation`] for bad facts, [`crate::ErrorKind::Conflict`] when the e-mail is taken,
-    /// [`crate::ErrorKind::NotFound`] for an unknown role.
+    /// [`crate::ErrorKind::NotFound`] for an unknown role; [`crate::ErrorKind::Unavailable`] when a link is to be mailed
+    /// and no mail can be sent.
     pub async fn create_user(&self, new: NewUser) -> Result<Changed<User>> {
         let new = Arc::new(self.ctx.prepare_user(new, &self.meta).await?);
         self.run(Action::UserCreate, None, move |ctx, tx, meta| {

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::Ctx;
 use crate::ids::{SessionId, UserId};
+use crate::links::{EndReason as LinkEnd, store as links};
 use crate::meta::RequestMeta;
 use crate::sessions::{EndReason, Session, SessionRecord, store as sessions};
 use crate::users::store as users;
@@ -66,7 +67,8 @@ impl Ctx {
         let now = self.now();
         let accounts = users::bump_all(tx.conn(), now).await?;
         let ended = sessions::end_all(tx.conn(), EndReason::Revoked, now).await?;
-        for purpose in [KeyPurpose::Token, KeyPurpose::Jwt] {
+        links::end_all(tx.conn(), LinkEnd::Revoked, now).await?;
+        for purpose in [KeyPurpose::Token, KeyPurpose::Link, KeyPurpose::Jwt] {
             self.keys.replace(tx, purpose).await?;
         }
         let entry = Entry::system(Action::SessionEnd).detail("all", true).detail("sessions_ended", ended);

@@ -16,6 +16,7 @@ use crate::db::{Conn, Db, Listing, Page, Tx};
 use crate::error::{Error, Result};
 use crate::events::{Action, Event, Outcome, Publisher};
 use crate::ids::{EventId, SessionId, UserId};
+use crate::mail::{Outbox, Told, ToldLink};
 use crate::meta::RequestMeta;
 use crate::random::SharedRandom;
 use crate::time::{SharedClock, Timestamp};
@@ -55,9 +56,13 @@ pub(crate) struct Entry {
     pub(crate) session: Option<SessionId>,
     /// Whether the account itself asked, although it was refused: its caller was signed in.
     pub(crate) own: bool,
+    /// Whether anybody may have asked, although it was granted: nothing was proved.
+    pub(crate) unproved: bool,
     /// Whether it is the library's own doing, although it is about an account.
     pub(crate) by_system: bool,
     pub(crate) details: Map<String, Value>,
+    /// For the mail to the owner; not part of the event.
+    pub(crate) told: Told,
 }
 
 impl Entry {
@@ -74,7 +79,17 @@ impl Entry {
     }
 
     fn new(action: Action, outcome: Outcome, user: Option<UserId>) -> Self {
-        Self { action, outcome, user, session: None, own: false, by_system: false, details: Map::new() }
+        Self {
+            action,
+            outcome,
+            user,
+            session: None,
+            own: false,
+            unproved: false,
+            by_system: false,
+            details: Map::new(),
+            told: Told::default(),
+        }
     }
 
     /// Asked for by the account itself.
@@ -83,9 +98,27 @@ impl Entry {
         self
     }
 
+    /// Asked for by somebody who proved nothing.
+    pub(crate) fn unproved(mut self) -> Self {
+        self.unproved = true;
+        self
+    }
+
     /// Done by no person: a lock, for instance.
     pub(crate) fn by_system(mut self) -> Self {
         self.by_system = true;
+        self
+    }
+
+    /// The owner is told at this address instead of the account's present one: the old one, when it was changed.
+    pub(crate) fn told_at(mut self, address: &str) -> Self {
+        self.told.to = Some(address.to_owned());
+        self
+    }
+
+    /// A link goes with what the owner is told.
+    pub(crate) fn told_link(mut self, link: ToldLink) -> Self {
+        self.told.link = Some(link);
         self
     }
 
@@ -106,6 +139,7 @@ pub(crate) struct Audit {
     clock: SharedClock,
     random: SharedRandom,
     publisher: Publisher,
+    outbox: Outbox,
     hooks: Arc<Vec<Box<dyn Hook>>>,
 }
 
@@ -114,9 +148,10 @@ impl Audit {
         clock: SharedClock,
         random: SharedRandom,
         publisher: Publisher,
+        outbox: Outbox,
         hooks: Vec<Box<dyn Hook>>,
     ) -> Self {
-        Self { clock, random, publisher, hooks: Arc::new(hooks) }
+        Self { clock, random, publisher, outbox, hooks: Arc::new(hooks) }
     }
 
     pub(crate) fn publisher(&self) -> &Publisher {
@@ -138,6 +173,7 @@ impl Audit {
         let at = self.clock.now();
         let actor = match (&meta.operator, entry.user, entry.outcome) {
             (Some(operator), ..) => one_line(operator),
+            _ if entry.unproved => "anonymous".to_owned(),
             _ if entry.by_system => "system".to_owned(),
             (None, Some(user), outcome) if outcome == Outcome::Success || entry.own => format!("user:{user}"),
             (None, None, Outcome::Success) => "system".to_owned(),
@@ -157,6 +193,8 @@ impl Audit {
             details: entry.details,
         });
         store::insert(tx.conn(), &event).await?;
+        // Here and nowhere else, so that no door can miss it.
+        self.outbox.tell(tx, &event, &entry.told).await?;
         let (publisher, copy) = (self.publisher.clone(), Arc::clone(&event));
         tx.on_commit(move || publisher.publish(&copy));
         Ok(event)

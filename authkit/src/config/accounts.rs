@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 /// When an e-mail address must be proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -57,6 +59,10 @@ impl RoleDefinition {
 pub struct AccountsConfig {
     /// `EMAIL_VERIFICATION`; `None` means required in prod, else optional.
     pub email_verification: Option<EmailVerification>,
+    /// `EMAIL_VERIFY_EXPIRE_HOURS`: how long a link that proves an address can be used.
+    pub verify_ttl: Duration,
+    /// `PASSWORD_RESET_EXPIRE_MINUTES`: how long a link that sets a new password can be used.
+    pub reset_ttl: Duration,
     /// `DEFAULT_ROLES`: what sign-up gives.
     pub default_roles: Vec<String>,
     /// `[[roles]]` of `authkit.toml`: defined when the process starts, beside the built-in ones.
@@ -69,6 +75,8 @@ impl Default for AccountsConfig {
     fn default() -> Self {
         Self {
             email_verification: None,
+            verify_ttl: Duration::from_hours(24),
+            reset_ttl: Duration::from_mins(30),
             default_roles: vec!["user".into()],
             roles: Vec::new(),
             seed_demo_accounts: false,

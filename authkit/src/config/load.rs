@@ -23,7 +23,8 @@ pub const FILE_NAME: &str = "authkit.toml";
 ///
 /// `path` is the file that was asked for (`-c FILE`): it must exist. Without one `authkit.toml` in the
 /// working directory is read when it is there. `variables` is the environment, as from
-/// [`std::env::vars_os`]. `has_mailer` as in [`Config::validate`](super::Config::validate).
+/// [`std::env::vars_os`]. `has_mailer`
+/// says whether the host brings a mailer of its own, beside the one that the settings name.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::ErrorKind::Config); its `Display` lists all that is wrong, one a line,
@@ -63,7 +64,7 @@ pub fn check(
     errors.extend(unread);
     // Without the file everything in it would seem to be missing.
     let whole = !errors.iter().any(|error| error.setting == shown);
-    if whole && let Err(invalid) = result.validate(has_mailer) {
+    if whole && let Err(invalid) = result.validate(has_mailer || result.config.has_mailer()) {
         // A setting that could not be read was judged by its default: that says nothing.
         let known = |error: &SettingError| {
             errors.iter().any(|earlier| {

@@ -13,6 +13,7 @@ mod http_url;
 mod limits;
 mod load;
 mod lockout;
+mod mail;
 mod near;
 mod network;
 mod parse;
@@ -37,6 +38,7 @@ pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
 pub use load::{FILE_NAME, check, load};
 pub use lockout::LockoutConfig;
+pub use mail::{MailConfig, Notice, SmtpTls};
 pub use network::{Network, NetworkError, TrustedProxies};
 pub use parse::parse;
 pub use passwords::{Argon2Config, PasswordsConfig};
@@ -92,6 +94,8 @@ pub struct Config {
     pub tokens: TokensConfig,
     /// Sessions and refresh tokens.
     pub sessions: SessionsConfig,
+    /// Mail: server, sender, what is not told.
+    pub mail: MailConfig,
     /// Limits of requests, and the limiter that several processes share.
     pub limits: LimitsConfig,
     /// Locks after failed sign-ins.
@@ -105,6 +109,11 @@ impl Config {
             Environment::Prod => EmailVerification::Required,
             Environment::Dev | Environment::Staging => EmailVerification::Optional,
         })
+    }
+
+    /// Whether these settings name something that sends mail: an SMTP server, or in dev a folder of files.
+    pub fn has_mailer(&self) -> bool {
+        self.mail.smtp_host.is_some() || self.env == Environment::Dev
     }
 
     /// Whether the process brings the schema up to date when it starts: as set, else only in dev.

@@ -21,12 +21,14 @@ pub struct Secrets {
     pub token_pepper: Vec<SecretString>,
     /// `JWT_SECRET`: signs access tokens with HS256, and is absent with every other algorithm.
     pub jwt_secret: Option<SecretString>,
+    /// `SMTP_PASSWORD`: signs in to the mail server.
+    pub smtp_password: Option<SecretString>,
 }
 
 impl Secrets {
     /// Secrets with these root keys, newest first.
     pub fn new(token_pepper: impl IntoIterator<Item = SecretString>) -> Self {
-        Self { token_pepper: token_pepper.into_iter().collect(), jwt_secret: None }
+        Self { token_pepper: token_pepper.into_iter().collect(), jwt_secret: None, smtp_password: None }
     }
 
     /// Adds the key for HS256.

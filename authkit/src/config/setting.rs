@@ -18,6 +18,8 @@ pub enum Section {
     Limits,
     /// Locks after failed sign-ins.
     Lockout,
+    /// Mail: server, sender, what is not told.
+    Mail,
 }
 
 impl Section {
@@ -29,6 +31,7 @@ impl Section {
         Self::Sessions,
         Self::Limits,
         Self::Lockout,
+        Self::Mail,
     ];
 
     /// The name for people.
@@ -40,6 +43,7 @@ impl Section {
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
             Self::Limits => "Limits of requests",
+            Self::Mail => "Mail",
             Self::Lockout => "Locks after failed sign-ins",
         }
     }

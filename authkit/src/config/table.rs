@@ -3,6 +3,7 @@
 
 mod limits;
 mod lockout;
+mod mail;
 
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
@@ -188,6 +189,28 @@ static SETTINGS: &[Setting] = &[
             choice(t, &all.map(|v| (v.name(), v))).map(|v| d.config.accounts.email_verification = Some(v))
         },
         show: |c, _| c.email_verification().name().into(),
+    },
+    Setting {
+        name: "EMAIL_VERIFY_EXPIRE_HOURS",
+        section: Section::Accounts,
+        kind: Kind::Whole,
+        sight: Sight::Plain,
+        absent: Absent::Value("24"),
+        values: "1 to 720",
+        doc: "How long a mailed link that proves an address can be used.",
+        set: |d, t| seconds(t, 3600).map(|v| d.config.accounts.verify_ttl = v),
+        show: |c, _| (c.accounts.verify_ttl.as_secs() / 3600).to_string(),
+    },
+    Setting {
+        name: "PASSWORD_RESET_EXPIRE_MINUTES",
+        section: Section::Accounts,
+        kind: Kind::Whole,
+        sight: Sight::Plain,
+        absent: Absent::Value("30"),
+        values: "1 to 1440",
+        doc: "How long a mailed link that sets a new password can be used.",
+        set: |d, t| seconds(t, 60).map(|v| d.config.accounts.reset_ttl = v),
+        show: |c, _| (c.accounts.reset_ttl.as_secs() / 60).to_string(),
     },
     Setting {
         name: "DEFAULT_ROLES",
@@ -470,4 +493,12 @@ static SETTINGS: &[Setting] = &[
         set: |d, t| seconds(t, 1).map(|v| d.config.sessions.revocation_poll = v),
         show: |c, _| c.sessions.revocation_poll.as_secs().to_string(),
     },
+    mail::SMTP_HOST,
+    mail::SMTP_PORT,
+    mail::SMTP_USER,
+    mail::SMTP_PASSWORD,
+    mail::SMTP_TLS,
+    mail::MAIL_FROM,
+    mail::MAIL_DIR,
+    mail::NOTICES_OFF,
 ];

@@ -3,6 +3,7 @@
 mod accounts;
 mod limits;
 mod lockout;
+mod mail;
 mod server;
 mod tokens;
 
@@ -31,6 +32,7 @@ impl Config {
         accounts::judge(self, has_mailer, &mut report);
         tokens::judge(self, secrets, &mut report);
         limits::judge(self, &mut report);
+        mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }

@@ -14,6 +14,8 @@ use crate::crypto::mac::{self, KEY_LEN};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::{self, SecureRandom};
 
+/// As it stands in lists of keys.
+pub(crate) const ALGORITHM: &str = "ChaCha20-Poly1305";
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 9;
 const SEAL_INFO: &[u8] = b"authkit root v1: seal";
@@ -118,6 +120,35 @@ impl Root {
     }
 }
 
+/// Seals under a data key: `nonce (12) | ciphertext | tag (16)`. The key's name is kept beside the value by the caller.
+pub(crate) fn seal_with(
+    key: &[u8; KEY_LEN],
+    plaintext: &[u8],
+    aad: &[u8],
+    random: &dyn SecureRandom,
+) -> Result<Vec<u8>> {
+    let failed = || Error::internal("a value could not be sealed");
+    let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key).map_err(|_| failed())?);
+    let nonce: [u8; NONCE_LEN] = random::bytes(random)?;
+    let mut body = Zeroizing::new(plaintext.to_vec());
+    let tag = key
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body)
+        .map_err(|_| failed())?;
+    Ok([nonce.as_slice(), &body, tag.as_ref()].concat())
+}
+
+/// Opens what [`seal_with`] sealed under the same key and `aad`; `Internal` when it is damaged or belongs elsewhere.
+pub(crate) fn open_with(key: &[u8; KEY_LEN], sealed: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let damaged = || Error::internal("a sealed value is damaged or belongs elsewhere");
+    let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key).map_err(|_| damaged())?);
+    let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(damaged)?;
+    let mut body = Zeroizing::new(body.to_vec());
+    let opened = key.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut body);
+    let length = opened.map_err(|_| damaged())?.len();
+    body.truncate(length);
+    Ok(body)
+}
+
 fn header(id: KeyId) -> [u8; HEADER_LEN] {
     let mut out = [VERSION; HEADER_LEN];
     for (to, from) in out.iter_mut().skip(1).zip(id.as_bytes()) {
@@ -159,6 +190,22 @@ mod tests {
             assert_eq!(*roots.open(&sealed, b"kid|jwt").unwrap(), text);
             assert_eq!(sealed.len(), length + 37);
             assert!(length < 8 || !sealed.windows(length).any(|window| window == text));
+        }
+    }
+
+    #[test]
+    fn a_data_key_opens_its_own_values_in_their_place_only() {
+        let (key, random) = ([7; KEY_LEN], SeededRandom::new(4));
+        let sealed = seal_with(&key, b"a link", b"row 1", &random).unwrap();
+        assert_eq!(**open_with(&key, &sealed, b"row 1").unwrap(), *b"a link");
+        assert!(
+            open_with(&key, &sealed, b"row 2").is_err() && open_with(&[8; 32], &sealed, b"row 1").is_err()
+        );
+        for at in 0..sealed.len() {
+            let mut edited = sealed.clone();
+            edited[at] ^= 1;
+            assert!(open_with(&key, &edited, b"row 1").is_err(), "{at}");
+            assert!(open_with(&key, &sealed[..at], b"row 1").is_err(), "{at}");
         }
     }
 

@@ -27,7 +27,12 @@ macro_rules! migration {
 }
 
 /// In order; never edited once released.
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_foundation"), migration!(2, "0002_lockout")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_foundation"),
+    migration!(2, "0002_lockout"),
+    migration!(3, "0003_outbox"),
+    migration!(4, "0004_links"),
+];
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS _authkit_migrations (
     version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";

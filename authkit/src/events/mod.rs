@@ -59,6 +59,18 @@ actions! {
     UserPurge = "user.purge",
     /// An e-mail address was marked as proved.
     EmailVerify = "email.verify",
+    /// Somebody asked for another mail to prove an address.
+    EmailVerifyRequest = "email.verify_request",
+    /// A user asked for another address.
+    EmailChangeRequest = "email.change_request",
+    /// A new address was confirmed and is the account's now.
+    EmailChange = "email.change",
+    /// A former address was given back; password and sessions are gone.
+    EmailUndo = "email.undo",
+    /// The owner of an unproved address took the account: whatever was set up before is gone.
+    AddressProve = "address.prove",
+    /// A mailed link or its code was refused.
+    LinkRefuse = "link.refuse",
     /// A sign-in by password, granted or refused.
     Login = "login",
     /// A repeated sign-in within a session.
@@ -71,6 +83,10 @@ actions! {
     PasswordChange = "password.change",
     /// An operator set a password.
     PasswordSet = "password.set",
+    /// Somebody asked for a link that sets a new password.
+    PasswordResetRequest = "password.reset_request",
+    /// A password was set by a mailed link.
+    PasswordReset = "password.reset",
     /// The collection of breached passwords could not be asked.
     BreachUnknown = "password.breach_unknown",
     /// A session was ended by its user or an operator.
@@ -101,6 +117,10 @@ actions! {
     KeyCreate = "key.create",
     /// A data key was replaced.
     KeyRotate = "key.rotate",
+    /// An operator made a waiting mail due at once.
+    MailRetry = "mail.retry",
+    /// An operator took a waiting mail out of the outbox.
+    MailDrop = "mail.drop",
     /// The data keys were sealed anew under another root.
     KeyReseal = "key.reseal",
 }

@@ -48,6 +48,13 @@ limits! {
     LOGIN_EMAIL: "login_email" by Email as login_email;
     LOGIN_DEVICE: "login_device" by Device as login_email;
     SIGNUP_IP: "signup_ip" by Address as signup_ip;
+    RESET_IP: "reset_ip" by Address as reset_ip;
+    RESET_EMAIL: "reset_email" by Email as reset_email;
+    RESEND_IP: "resend_ip" by Address as reset_ip;
+    RESEND_EMAIL: "resend_email" by Email as reset_email;
+    MAIL_RECIPIENT: "mail_recipient" by Email as mail_recipient;
+    MAIL_SENDER: "mail_sender" by User as mail_recipient;
+    LINK_IP: "link_ip" by Address as link_ip;
     REFRESH_USER: "refresh_user" by User as refresh_user;
     REFRESH_SESSION: "refresh_session" by Session as refresh_user;
     FALLBACK_IP: "fallback_ip" by Address as fallback_ip;
@@ -61,6 +68,16 @@ pub(crate) enum Door<'a> {
     Login { email: &'a Email, device: Option<Uuid> },
     /// A sign-up.
     SignUp,
+    /// A sign-up that mails somebody.
+    SignUpMailed { email: &'a Email },
+    /// Asking for a link that sets a new password.
+    Reset { email: &'a Email },
+    /// Asking for another link that proves an address.
+    Resend { email: &'a Email },
+    /// A signed-in user who has something mailed to an address of his choice.
+    ChangeEmail { user: UserId, email: &'a Email },
+    /// Using a mailed link or its code.
+    Link,
     /// A refresh. A session that the store does not know has no user: it counts for itself.
     Refresh { user: Option<UserId>, session: SessionId },
     /// Any door that judges a credential or writes, and has no limit of its own.
@@ -87,6 +104,25 @@ impl<'a> Door<'a> {
             }
             Self::Login { device: Some(id), .. } => vec![(LOGIN_IP, Client), (LOGIN_DEVICE, Device(id))],
             Self::SignUp => vec![(SIGNUP_IP, Client)],
+            Self::SignUpMailed { email } => {
+                vec![(SIGNUP_IP, Client), (MAIL_RECIPIENT, Subject::Email(email))]
+            }
+            Self::Reset { email } => vec![
+                (RESET_IP, Client),
+                (RESET_EMAIL, Subject::Email(email)),
+                (MAIL_RECIPIENT, Subject::Email(email)),
+            ],
+            Self::Resend { email } => vec![
+                (RESEND_IP, Client),
+                (RESEND_EMAIL, Subject::Email(email)),
+                (MAIL_RECIPIENT, Subject::Email(email)),
+            ],
+            Self::ChangeEmail { user, email } => vec![
+                (FALLBACK_IP, Client),
+                (MAIL_SENDER, User(user)),
+                (MAIL_RECIPIENT, Subject::Email(email)),
+            ],
+            Self::Link => vec![(LINK_IP, Client)],
             Self::Refresh { user: Some(id), .. } => vec![(REFRESH_USER, User(id))],
             Self::Refresh { session, .. } => vec![(REFRESH_SESSION, Session(session))],
             Self::Other => vec![(FALLBACK_IP, Client)],

@@ -3,18 +3,25 @@
 pub(crate) mod account;
 pub(crate) mod attempt;
 pub(crate) mod authenticate;
+pub(crate) mod credential_change;
 pub(crate) mod device;
 pub(crate) mod doors;
+pub(crate) mod email_change;
 pub(crate) mod gate;
 pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod mailed;
 pub(crate) mod operator;
 pub(crate) mod password;
+pub(crate) mod recovery;
+pub(crate) mod redeem;
 pub(crate) mod refresh;
 pub(crate) mod signup;
 pub(crate) mod step_up;
 pub(crate) mod tokens;
+pub(crate) mod unlock;
+pub(crate) mod verification;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +40,7 @@ use crate::events::Action;
 use crate::ids::{SessionId, UserId};
 use crate::limits::Limiter;
 use crate::lockout::Lockouts;
+use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
@@ -60,10 +68,12 @@ pub(crate) struct Ctx {
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
     pub(crate) config: Config,
-    pub(crate) keys: Keys,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) audit: Audit,
+    pub(crate) outbox: Outbox,
     pub(crate) limiter: Limiter,
     pub(crate) owners: Owners,
+    pub(crate) courier: Courier,
     pub(crate) hasher: PasswordHasher,
     pub(crate) lockouts: Lockouts,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use crate::audit::Entry;
 use crate::crypto::password::{Admission, Verification};
-use crate::db::Tx;
-use crate::devices::{self, Presented};
+use crate::devices::Presented;
 use crate::error::{Error, ErrorKind, FieldCode, Result};
 use crate::events::Action;
 use crate::flows::attempt::{Factor, Reservation, Target};
@@ -17,9 +16,8 @@ use crate::passwords::breach::BreachCheck;
 use crate::passwords::policy::{self, normalise};
 use crate::passwords::store as passwords;
 use crate::secret::SecretString;
-use crate::sessions::revocations::Revocation;
-use crate::sessions::{EndReason, SessionRecord, store as sessions};
-use crate::users::{Email, Version, store as users};
+use crate::sessions::SessionRecord;
+use crate::users::Email;
 
 /// The old password and the new one, as typed.
 #[derive(Debug, Clone)]
@@ -183,29 +181,5 @@ impl Ctx {
                 Ok(password)
             }
         }
-    }
-
-    /// What every change of a credential does (R8): a new epoch, all devices forgotten, all other sessions
-    /// dead, the kept one carried over; all access tokens are void, the kept session's too. Returns the version and how many sessions ended;
-    /// `None` when the account or the kept session changed meanwhile.
-    pub(crate) async fn change_credentials(
-        &self,
-        tx: &mut Tx<'_>,
-        user: UserId,
-        from: Option<i64>,
-        keep: Option<SessionId>,
-    ) -> Result<Option<(Version, u64)>> {
-        let now = self.now();
-        let Some(version) = users::bump_epoch(tx.conn(), user, from, now).await? else { return Ok(None) };
-        let reason = EndReason::CredentialChange;
-        let ended = sessions::end_of_user(tx.conn(), user, keep, reason, now).await?;
-        if let Some(keep) = keep
-            && !sessions::move_to_epoch(tx.conn(), keep, version.epoch).await?
-        {
-            return Err(ErrorKind::Unauthenticated.into());
-        }
-        devices::store::forget_of_user(tx.conn(), user).await?;
-        self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
-        Ok(Some((version, u64::try_from(ended.len()).unwrap_or(u64::MAX))))
     }
 }

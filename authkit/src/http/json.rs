@@ -15,6 +15,7 @@ use serde_json::{Map, Number, Value};
 use super::body::Refusal;
 use super::status::Code;
 use crate::error::{ErrorKind, FieldCode, FieldError};
+use crate::links::LinkProof;
 use crate::secret::SecretString;
 
 /// Bytes of a body at the most.
@@ -228,6 +229,22 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// What proves that a mail arrived: `token`, or `email` and `code`.
+    pub fn link_proof(&mut self) -> LinkProof {
+        if self.members.contains_key("token") {
+            for other in ["email", "code"] {
+                if self.members.remove(other).is_some() {
+                    self.fault(other, FieldCode::Unknown, "cannot be given together with a token");
+                }
+            }
+            return LinkProof::Token(self.secret("token"));
+        }
+        if self.members.contains_key("email") || self.members.contains_key("code") {
+            return LinkProof::Code { email: self.string("email"), code: self.secret("code") };
+        }
+        LinkProof::Token(self.secret("token"))
     }
 
     fn fault(&mut self, name: &str, code: FieldCode, message: &'static str) {

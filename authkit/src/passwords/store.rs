@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 
 const SET: &str = "INSERT INTO authkit_passwords (user_id, hash, changed_at) VALUES ($1, $2, $3)
     ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
+const REMOVE: &str = "DELETE FROM authkit_passwords WHERE user_id = $1";
 /// Only when nobody changed the password since it was read: of many sign-ins one upgrades the hash.
 const REHASH: &str = "UPDATE authkit_passwords SET hash = $3 WHERE user_id = $1 AND hash = $2";
 const OF_USER: &str = "SELECT hash FROM authkit_passwords WHERE user_id = $1";
@@ -35,6 +36,15 @@ pub(crate) async fn set(conn: &mut Conn<'_>, user: UserId, hash: &str, now: Time
         .await
         .map(|_| ()))?;
     Ok(())
+}
+
+/// Leaves the account without a sign-in by password. `false` when it had none.
+pub(crate) async fn remove(conn: &mut Conn<'_>, user: UserId) -> Result<bool> {
+    Ok(on_db!(conn, |c| sqlx::query(REMOVE)
+        .bind(user.as_uuid())
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() > 0))?)
 }
 
 pub(crate) async fn rehash(conn: &mut Conn<'_>, user: UserId, old: &str, new: &str) -> Result<bool> {

@@ -7,10 +7,10 @@
 mod clock;
 #[cfg(feature = "redis")]
 mod limits;
+mod mailbox;
 mod random;
 
 use std::num::NonZeroUsize;
-
 use std::time::Duration;
 
 use crate::config::{Argon2Config, Config, EmailVerification, LimitsConfig, Rate, Secrets, SessionPolicy};
@@ -18,6 +18,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::flows::{Authenticated, Credentials, Login, SignUp, SignedUp, Tokens};
 use crate::kit::AuthKit;
+use crate::mail::{Mail, Template};
 use crate::meta::RequestMeta;
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::users::User;
@@ -27,6 +28,7 @@ pub use clock::ManualClock;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use limits::{LimiterTwins, Said};
+pub use mailbox::Mailbox;
 pub use random::SeededRandom;
 
 /// The password of every account that [`TestKit::sign_up`] makes.
@@ -59,6 +61,8 @@ pub struct TestKit {
     pub kit: AuthKit,
     /// Its clock; starts at 2026-01-01T00:00:00Z.
     pub clock: ManualClock,
+    /// What [`Self::deliver_all`] sent, unless another mailer was given.
+    pub mailbox: Mailbox,
 }
 
 /// Somebody who is signed in.
@@ -118,8 +122,63 @@ impl TestKit {
         let mut seed = [0; 8];
         crate::random::SystemRandom::new().fill(&mut seed)?;
         let random = SeededRandom::new(u64::from_be_bytes(seed));
-        let builder = AuthKit::builder(db, secrets()).config(config).clock(clock.clone()).random(random);
-        Ok(Self { kit: more(builder).build().await?, clock })
+        let mailbox = Mailbox::new();
+        let builder = AuthKit::builder(db, secrets())
+            .config(config)
+            .clock(clock.clone())
+            .random(random)
+            .mailer(mailbox.clone());
+        Ok(Self { kit: more(builder).build().await?, clock, mailbox })
+    }
+
+    /// The mails that were sent. Call [`Self::deliver_all`] first.
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// Puts mails into the outbox as a flow would, one for each address, in one transaction. Their links have the
+    /// secret `token`; they are worth sending for `lifetime`, by default as long as their kind is.
+    pub async fn enqueue(
+        &self,
+        template: Template,
+        addresses: Vec<String>,
+        token: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<()> {
+        let (ctx, token) = (std::sync::Arc::clone(&self.kit.ctx), token.to_owned());
+        self.kit
+            .db()
+            .write(move |tx| {
+                let (ctx, addresses, token) = (std::sync::Arc::clone(&ctx), addresses.clone(), token.clone());
+                Box::pin(async move {
+                    for address in &addresses {
+                        let mut mail = Mail::new(template, address).token(&token);
+                        if let Some(lifetime) = lifetime {
+                            mail = mail.not_after(ctx.now() + lifetime);
+                        }
+                        ctx.outbox.enqueue(tx, mail).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Puts what an unknown address costs into the outbox.
+    pub async fn enqueue_nothing(&self) -> Result<()> {
+        let ctx = std::sync::Arc::clone(&self.kit.ctx);
+        self.kit
+            .db()
+            .write(move |tx| {
+                let ctx = std::sync::Arc::clone(&ctx);
+                Box::pin(async move { ctx.outbox.enqueue_nothing(tx).await.map(|_| ()) })
+            })
+            .await
+    }
+
+    /// Sends all that is due.
+    pub async fn deliver_all(&self) -> Result<crate::mail::Delivery> {
+        self.kit.deliver_due().await
     }
 
     /// An account with [`PASSWORD`].

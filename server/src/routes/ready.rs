@@ -49,9 +49,12 @@ impl Checks {
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Ready>, ApiError> {
     let readiness = state.kit.readiness().await;
-    // This version sends no mails.
-    let (database, redis, keys) = (readiness.database, readiness.redis, readiness.keys);
-    let checks = Checks { database, redis, mail: Check::Off, keys };
+    let checks = Checks {
+        database: readiness.database,
+        redis: readiness.redis,
+        mail: readiness.mail,
+        keys: readiness.keys,
+    };
     match checks.worst() {
         Check::Down => {
             let refusal = Refusal::new(ErrorKind::Unavailable)

@@ -3,6 +3,7 @@
 //! Generator, server, skeleton and PostgreSQL share the machine. Figures belong to their hour; carry the ratios.
 
 pub mod embedded;
+pub mod mails;
 pub mod skeleton;
 
 mod accounts;

@@ -3,7 +3,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::super::{
-    Config, EmailVerification, Environment, JwtAlgorithm, Rate, RoleDefinition, SessionPolicy, TokenTransport,
+    Config, EmailVerification, Environment, JwtAlgorithm, Rate, RoleDefinition, SessionPolicy, SmtpTls,
+    TokenTransport,
 };
 use super::*;
 use crate::secret::ExposeSecret;
@@ -34,6 +35,22 @@ type Good = (&'static str, &'static str, &'static str, fn(&Settings) -> bool);
 const RATE: Rate = Rate::new(7, Duration::from_mins(2));
 
 const GOOD: &[Good] = &[
+    ("SMTP_HOST", "smtp.example.com", "\"smtp.example.com\"", |s| {
+        s.config.mail.smtp_host.as_deref() == Some("smtp.example.com")
+    }),
+    ("SMTP_PORT", "2525", "2525", |s| s.config.mail.port() == 2525),
+    ("SMTP_USER", "sender", "\"sender\"", |s| s.config.mail.smtp_user.as_deref() == Some("sender")),
+    ("SMTP_PASSWORD", "CANARY pass", "\"CANARY pass\"", |s| {
+        s.secrets.smtp_password.as_ref().is_some_and(|p| p.expose_secret() == "CANARY pass")
+    }),
+    ("SMTP_TLS", "tls", "\"tls\"", |s| s.config.mail.smtp_tls == SmtpTls::Tls),
+    ("MAIL_FROM", "A <a@b.example>", "\"A <a@b.example>\"", |s| {
+        s.config.mail.from.as_deref() == Some("A <a@b.example>")
+    }),
+    ("MAIL_DIR", "/tmp/mails", "\"/tmp/mails\"", |s| s.config.mail.dir == Path::new("/tmp/mails")),
+    ("NOTICES_OFF", "new_device,email_changed", "[\"new_device\", \"email_changed\"]", |s| {
+        s.config.mail.notices_off == ["new_device", "email_changed"]
+    }),
     ("ENV", "staging", "\"staging\"", |s| s.config.env == Environment::Staging),
     ("DATABASE_URL", "postgres://a:b@c/d", "\"postgres://a:b@c/d\"", |s| {
         s.config.server.database_url == "postgres://a:b@c/d"
@@ -58,6 +75,8 @@ const GOOD: &[Good] = &[
     }),
     ("LOG_LEVEL", "debug", "\"debug\"", |s| s.config.server.log_level == "debug"),
     ("EMAIL_VERIFICATION", "off", "\"off\"", |s| s.config.email_verification() == EmailVerification::Off),
+    ("EMAIL_VERIFY_EXPIRE_HOURS", "48", "48", |s| s.config.accounts.verify_ttl == Duration::from_hours(48)),
+    ("PASSWORD_RESET_EXPIRE_MINUTES", "15", "15", |s| s.config.accounts.reset_ttl == Duration::from_mins(15)),
     ("DEFAULT_ROLES", "user,STUDENT", "\"user,STUDENT\"", |s| {
         s.config.accounts.default_roles == ["user", "STUDENT"]
     }),
@@ -174,6 +193,7 @@ fn the_environment_wins_and_the_file_is_still_judged() {
                 "JWT_ALG" => "\"HS256\"",
                 "SESSION_POLICY" => "\"single\"",
                 rate if rate.starts_with("RL_") => "\"9/3h\"",
+                "SMTP_TLS" => "\"none\"",
                 "TRUSTED_PROXIES" => "\"192.0.2.7\"",
                 _ => "\"other\"",
             },
@@ -205,6 +225,8 @@ fn bad_values_name_setting_source_and_fix() {
         ("RL_SIGNUP_IP_LIMIT", "5 per hour"),
         ("REDIS_ENABLED", "1"),
         ("EMAIL_VERIFICATION", "true"),
+        ("EMAIL_VERIFY_EXPIRE_HOURS", "1d"),
+        ("PASSWORD_RESET_EXPIRE_MINUTES", "30m"),
         ("DEFAULT_ROLES", "user,"),
         ("SEED_DEMO_ACCOUNTS", "1"),
         ("PASSWORD_MIN_LENGTH", "eight"),
@@ -397,14 +419,11 @@ fn near_misses_are_warned_about_without_their_values() {
         "SHELL",
         "HOSTNAME",
         "PGHOST",
-        "SMTP_HOST",
         "MFA_TOTP_PERIOD",
         "MFA_TOTP_DIGITS",
         "MFA_ENCRYPTION_KEY",
         "MFA_TOKEN_EXPIRE_MINUTES",
         "WEBHOOK_URL",
-        "EMAIL_VERIFY_EXPIRE_HOURS",
-        "PASSWORD_RESET_EXPIRE_MINUTES",
         "WEBAUTHN_ORIGINS",
         "JWKS_CACHE_TTL_SECONDS",
         "ORG_SELF_SERVICE",

@@ -8,6 +8,8 @@ use crate::config::{Config, EmailVerification, Environment};
 
 pub(super) fn judge(config: &Config, has_mailer: bool, report: &mut Report) {
     email_verification(config, has_mailer, report);
+    report.span("EMAIL_VERIFY_EXPIRE_HOURS", config.accounts.verify_ttl, (1, 720), 3600);
+    report.span("PASSWORD_RESET_EXPIRE_MINUTES", config.accounts.reset_ttl, (1, 1440), 60);
     for (problem, fix) in default_faults(&config.accounts.default_roles, &config.accounts.roles) {
         report.error("DEFAULT_ROLES", problem, fix);
     }
@@ -24,7 +26,7 @@ fn email_verification(config: &Config, has_mailer: bool, report: &mut Report) {
     if has_mailer || config.email_verification() != EmailVerification::Required {
         return;
     }
-    let fix = "set it to optional or off until mail is configured";
+    let fix = "set SMTP_HOST and MAIL_FROM, or set it to optional or off";
     if report.env == Environment::Prod {
         report.error(NAME, "is required, but no mail can be sent, so nobody could sign in", fix);
     } else {

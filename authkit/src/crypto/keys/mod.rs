@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::jws::SigningKey;
 use super::jwt::KeySet;
 use super::key_id::KeyId;
-use super::seal::RootKeys;
+use super::seal::{self, RootKeys};
 use crate::config::JwtAlgorithm;
 use crate::db::{Conn, Db, Tx, feed};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,8 +42,12 @@ const FINGERPRINT: &str = "root_fingerprint";
 pub enum KeyPurpose {
     /// Refresh tokens.
     Token,
+    /// Keyed hashes of mailed links and their codes.
+    Link,
     /// Keyed hashes of what must be found but not read: addresses, e-mails of unknown accounts.
     Lookup,
+    /// Mails that wait to be sent.
+    Outbox,
     /// Cursors of lists.
     Cursor,
     /// Signatures of access tokens.
@@ -52,13 +56,16 @@ pub enum KeyPurpose {
 
 impl KeyPurpose {
     /// All purposes.
-    pub const ALL: &'static [Self] = &[Self::Token, Self::Lookup, Self::Cursor, Self::Jwt];
+    pub const ALL: &'static [Self] =
+        &[Self::Token, Self::Link, Self::Lookup, Self::Outbox, Self::Cursor, Self::Jwt];
 
     /// Lower-case name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Link => "link",
             Self::Lookup => "lookup",
+            Self::Outbox => "outbox",
             Self::Cursor => "cursor",
             Self::Jwt => "jwt",
         }
@@ -178,6 +185,12 @@ impl Keys {
         Ok((key.bytes32()?, key.kid))
     }
 
+    /// The bytes of every key of a purpose that is not gone, the newest first: what is found by a keyed hash must
+    /// still be found after a rotation.
+    pub(crate) fn accepted_bytes(&self, purpose: KeyPurpose) -> Result<Vec<[u8; 32]>> {
+        self.snapshot().accepted(purpose, self.clock.now()).iter().map(|key| key.bytes32()).collect()
+    }
+
     /// The bytes of the key that was active before, while it is still accepted.
     pub(crate) fn retiring_bytes(&self, purpose: KeyPurpose) -> Result<Option<([u8; 32], KeyId)>> {
         let key = self.snapshot().retiring(purpose, self.clock.now());
@@ -192,6 +205,11 @@ impl Keys {
         }
         self.reload_rarely(db).await?;
         Ok(self.snapshot().by_kid(kid, self.clock.now()))
+    }
+
+    /// A key by name as last read, whatever its state short of gone.
+    pub(crate) fn known(&self, kid: KeyId) -> Option<Arc<RingKey>> {
+        self.snapshot().by_kid(kid, self.clock.now())
     }
 
     /// Re-reads the ring unless that was done within the last second. Single flight.
@@ -378,6 +396,9 @@ impl Keys {
             }
             (KeyPurpose::Jwt, _) => {
                 (JwtAlgorithm::EdDsa.name(), SigningKey::generate(JwtAlgorithm::EdDsa, &*self.random)?)
+            }
+            (KeyPurpose::Outbox, _) => {
+                (seal::ALGORITHM, Zeroizing::new(random::bytes::<32>(&*self.random)?.to_vec()))
             }
             _ => (ring_state::HMAC, Zeroizing::new(random::bytes::<32>(&*self.random)?.to_vec())),
         };

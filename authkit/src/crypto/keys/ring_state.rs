@@ -16,7 +16,7 @@ use crate::crypto::mac;
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 
-/// The algorithm of every ring but the signing one.
+/// The algorithm of every ring that makes keyed hashes.
 pub(super) const HMAC: &str = "HMAC-SHA256";
 
 /// A key, opened.
@@ -79,6 +79,11 @@ impl RingKey {
             gone_at: None,
             material: Material::Signing(SigningKey::from_bytes(JwtAlgorithm::Hs256, secret)?),
         })
+    }
+
+    /// Whether it is a key of that ring.
+    pub(crate) fn is_for(&self, purpose: KeyPurpose) -> bool {
+        self.purpose == purpose
     }
 
     pub(crate) fn bytes32(&self) -> Result<[u8; 32]> {
@@ -176,6 +181,12 @@ impl Snapshot {
         let active = keys().rev().find(|key| key.state(now) == KeyState::Active);
         // By a clock behind the one that made the ring no key has begun yet: then the oldest one is it.
         active.or_else(|| keys().find(|key| key.state(now) == KeyState::Next)).cloned()
+    }
+
+    /// Active and retiring keys of a purpose, the newest first.
+    pub(super) fn accepted(&self, purpose: KeyPurpose, now: Timestamp) -> Vec<Arc<RingKey>> {
+        let keys = self.ring.iter().rev().filter(|key| key.purpose == purpose);
+        keys.filter(|key| key.state(now) != KeyState::Gone).cloned().collect()
     }
 
     /// The key that was active before the present one, while it is still accepted.

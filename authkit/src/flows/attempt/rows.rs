@@ -199,6 +199,9 @@ impl Ctx {
                 entry = entry.detail("email_hash", self.email_fingerprint(&target.email)?);
             }
         }
+        if row.kind == LockKind::Email {
+            entry = self.with_unlock_link(tx, entry, row.user, &target.email).await?;
+        }
         self.audit.record(tx, meta, entry.clone().by_system()).await?;
         if row.kind == LockKind::Network || (row.kind == LockKind::Ip && row.lock_count > 1) {
             entry.action = Action::LockoutEscalate;

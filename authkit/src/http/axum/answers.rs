@@ -74,6 +74,13 @@ pub(super) fn done() -> Response {
     response
 }
 
+/// 202.
+pub(super) fn accepted() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
 /// 204 that takes the cookies away in cookie mode.
 pub(super) fn signed_out(state: &AuthState) -> Response {
     let mut response = done();

@@ -8,12 +8,14 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::routes::{admin, login, logout, me, password, refresh, sessions, signup, step_up};
+use super::routes::{
+    admin, link_schemas, links, login, logout, me, password, refresh, sessions, signup, step_up,
+};
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
 use crate::error::ErrorKind::{
-    self, Conflict, EmailUnverified, InvalidCredentials, Locked, NotFound, RateLimited, RefreshInvalid,
-    StepUpRequired, Unauthenticated, Validation,
+    self, Conflict, EmailUnverified, InvalidCredentials, LinkInvalid, Locked, NotFound, RateLimited,
+    RefreshInvalid, StepUpRequired, Unauthenticated, Validation,
 };
 use crate::http::body::{JSON, PROBLEM_JSON};
 use crate::http::cookies;
@@ -38,6 +40,14 @@ use crate::http::status::Code;
         me::remove,
         password::change,
         step_up::step_up,
+        links::verify,
+        links::resend,
+        links::request_reset,
+        links::confirm_reset,
+        links::request_change,
+        links::confirm_change,
+        links::undo_change,
+        links::unlock,
         sessions::list,
         sessions::end,
         admin::lockouts,
@@ -52,6 +62,14 @@ use crate::http::status::Code;
         me::ProfileBody,
         password::PasswordBody,
         step_up::StepUpBody,
+        links::AddressBody,
+        links::NewAddressBody,
+        link_schemas::LinkOrCode,
+        link_schemas::TokenBody,
+        link_schemas::CodeBody,
+        link_schemas::ResetByLinkOrCode,
+        link_schemas::ResetByTokenBody,
+        link_schemas::ResetByCodeBody,
         answers::TokenAnswer,
         schemas::User,
         schemas::SessionList,
@@ -61,6 +79,7 @@ use crate::http::status::Code;
     )),
     tags(
         (name = "auth", description = "Accounts and sessions."),
+        (name = "mail", description = "What mailed links are for."),
         (name = "admin", description = "What operators do.")
     ),
     modifiers(&Bodies, &Errors, &Security)
@@ -107,6 +126,14 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("delete_me", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
     ("change_password", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
     ("step_up", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
+    ("verify_email", &[LinkInvalid, RateLimited]),
+    ("resend_verification", &[RateLimited]),
+    ("request_password_reset", &[RateLimited]),
+    ("reset_password", &[LinkInvalid, RateLimited]),
+    ("request_email_change", &[Unauthenticated, StepUpRequired, RateLimited]),
+    ("confirm_email_change", &[LinkInvalid, RateLimited]),
+    ("undo_email_change", &[LinkInvalid, RateLimited]),
+    ("unlock", &[LinkInvalid, RateLimited]),
     ("list_sessions", &[Unauthenticated, Validation]),
     ("end_session", &[Unauthenticated, NotFound]),
     ("list_lockouts", &[Unauthenticated, Validation]),

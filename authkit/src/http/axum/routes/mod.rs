@@ -1,6 +1,9 @@
 //! The routes of `auth/` and `admin/`: parse, call the kit, answer.
 
 pub(super) mod admin;
+#[cfg(feature = "openapi")]
+pub(super) mod link_schemas;
+pub(super) mod links;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod me;
@@ -37,6 +40,14 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/auth/logout-all", post(logout::logout_all))
         .route("/auth/me", get(me::show).patch(me::update).delete(me::remove))
         .route("/auth/password", post(password::change))
+        .route("/auth/password-reset/request", post(links::request_reset))
+        .route("/auth/password-reset/confirm", post(links::confirm_reset))
+        .route("/auth/email/verify", post(links::verify))
+        .route("/auth/email/resend", post(links::resend))
+        .route("/auth/email/change", post(links::request_change))
+        .route("/auth/email/change/confirm", post(links::confirm_change))
+        .route("/auth/email/change/undo", post(links::undo_change))
+        .route("/auth/unlock", post(links::unlock))
         .route("/auth/step-up", post(step_up::step_up))
         .route("/auth/sessions", get(sessions::list))
         .route("/auth/sessions/{id}", delete(sessions::end))
