@@ -11,7 +11,8 @@ use crate::links_http::{link, start, token};
 
 const ROUNDS: u64 = 40;
 /// Every round tries a password that is not, from the same address.
-const PATIENT: [(&str, &str); 2] = [("LOGIN_FAIL_IP_THRESHOLD", "100000"), ("STUFFING_PAIR_THRESHOLD", "1000")];
+const PATIENT: [(&str, &str); 2] =
+    [("LOGIN_FAIL_IP_THRESHOLD", "100000"), ("STUFFING_PAIR_THRESHOLD", "1000")];
 
 /// One link of each kind, about to be used.
 struct Round {

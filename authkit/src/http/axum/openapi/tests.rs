@@ -53,7 +53,11 @@ fn bodies_take_nothing_that_is_not_named() {
         let choices: Vec<&str> = choices.map(|choice| choice["$ref"].as_str().unwrap()).collect();
         let names = if choices.is_empty() { vec![schema] } else { choices };
         for name in names.iter().map(|name| name.rsplit('/').next().unwrap()) {
-            assert_eq!(document["components"]["schemas"][name]["additionalProperties"], json!(false), "{name}");
+            assert_eq!(
+                document["components"]["schemas"][name]["additionalProperties"],
+                json!(false),
+                "{name}"
+            );
         }
         assert_eq!(operation["requestBody"]["required"], json!(true), "{name}");
         seen += 1;
