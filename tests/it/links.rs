@@ -63,6 +63,7 @@ pub(crate) async fn letters(t: &TestKit) -> Vec<Letter> {
 
 /// The one mail of a kind since the last look.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "what arrived is looked at once")]
 pub(crate) fn one(letters: Vec<Letter>, kind: &str) -> Letter {
     let mut found: Vec<_> = letters.iter().filter(|letter| letter.kind == kind).cloned().collect();
     assert_eq!(found.len(), 1, "{kind}: {letters:?}");
