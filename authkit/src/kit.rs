@@ -286,16 +286,21 @@ impl AuthKit {
 
     /// Whether requests can be served. Asks the store, and Redis where it is set up.
     pub async fn readiness(&self) -> Readiness {
-        let fresh = self.ctx.refresh_views().await;
+        // Side by side: each waits for its own dependency, and a probe must be answered in two seconds.
+        let (fresh, mail, redis) = tokio::join!(
+            self.ctx.refresh_views(),
+            self.ctx.courier.health(),
+            self.ctx.limiter.redis_answers()
+        );
         let database = if fresh.is_ok() { Check::Ok } else { Check::Down };
         let young = self.ctx.revocations.is_trusted();
         let keys = if young && self.ctx.keys.signing().is_ok() { Check::Ok } else { Check::Down };
-        let mail = match self.ctx.courier.health().await {
+        let mail = match mail {
             MailHealth::Off => Check::Off,
             MailHealth::Ok => Check::Ok,
             MailHealth::Degraded => Check::Degraded,
         };
-        let redis = match self.ctx.limiter.redis_answers().await {
+        let redis = match redis {
             None => Check::Off,
             Some(true) => Check::Ok,
             Some(false) if self.ctx.limiter.is_redis_required() => Check::Down,

@@ -51,8 +51,12 @@ async fn the_first_start_needs_no_setting() {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let expected = ["authkit.db", "authkit.db-shm", "authkit.db-wal", "authkit.db.token_pepper"];
+    // Mails become files in development; they hold live links.
+    let expected = ["authkit.db", "authkit.db-shm", "authkit.db-wal", "authkit.db.token_pepper", "mail"];
     assert!(names.iter().all(|n| expected.contains(&n.as_str())), "{names:?}");
+    if names.iter().any(|name| name == "mail") {
+        assert_eq!(mode("mail"), 0o700);
+    }
 
     // It says where it is and what to do next, and never shows the key.
     let logs = settled_logs(&server).await;

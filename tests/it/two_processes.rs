@@ -191,17 +191,19 @@ on_both! {
     async fn racing_password_changes_leave_one_password(store: Store) {
         let servers = two(&store, &[]).await;
         let clients = clients(&servers);
-        for round in 0..10 {
+        // Fewer than a device may fail, so that every loser is judged.
+        const CHANGES: usize = 4;
+        for round in 0..20 {
             let email = format!("change-{round}@example.com");
             let tokens = newcomer(&clients[0], &email).await;
             let new = |i: usize| format!("racing lanterns number {i} over water");
-            let statuses = race(8, |i| {
+            let statuses = race(CHANGES, |i| {
                 let client = clients[i % 2].bearer(&tokens.access);
                 let body = json!({"current_password": PASSWORD, "new_password": new(i)});
                 async move { client.post("/v1/auth/password", body).await.status }
             })
             .await;
-            let winners: Vec<usize> = (0..8).filter(|i| statuses[*i] == 204).collect();
+            let winners: Vec<usize> = (0..CHANGES).filter(|i| statuses[*i] == 204).collect();
             assert_eq!(winners.len(), 1, "{statuses:?}");
             assert!(statuses.iter().all(|s| matches!(s, 204 | 401)), "{statuses:?}");
             crate::app::sign_in_with(&clients[1], &email, &new(winners[0])).await;
