@@ -288,8 +288,8 @@ impl AuthKit {
     pub async fn readiness(&self) -> Readiness {
         // Side by side: each waits for its own dependency, and a probe must be answered in two seconds.
         let (fresh, mail, redis) = tokio::join!(
-            self.ctx.refresh_views(),
-            self.ctx.courier.health(),
+            Box::pin(self.ctx.refresh_views()),
+            Box::pin(self.ctx.courier.health()),
             self.ctx.limiter.redis_answers()
         );
         let database = if fresh.is_ok() { Check::Ok } else { Check::Down };

@@ -14,6 +14,8 @@ use crate::app::{
 /// Rounds of each race on each engine; two engines make 500 of the first two together.
 const ROUNDS: usize = 250;
 const RACERS: usize = 20;
+/// Fewer than a device may fail, so that every loser is judged.
+const PASSWORD_CHANGES: usize = 4;
 /// "Within about a second" is polling each second; slow machines get some more.
 const SOON: Duration = Duration::from_secs(3);
 
@@ -191,19 +193,17 @@ on_both! {
     async fn racing_password_changes_leave_one_password(store: Store) {
         let servers = two(&store, &[]).await;
         let clients = clients(&servers);
-        // Fewer than a device may fail, so that every loser is judged.
-        const CHANGES: usize = 4;
         for round in 0..20 {
             let email = format!("change-{round}@example.com");
             let tokens = newcomer(&clients[0], &email).await;
             let new = |i: usize| format!("racing lanterns number {i} over water");
-            let statuses = race(CHANGES, |i| {
+            let statuses = race(PASSWORD_CHANGES, |i| {
                 let client = clients[i % 2].bearer(&tokens.access);
                 let body = json!({"current_password": PASSWORD, "new_password": new(i)});
                 async move { client.post("/v1/auth/password", body).await.status }
             })
             .await;
-            let winners: Vec<usize> = (0..CHANGES).filter(|i| statuses[*i] == 204).collect();
+            let winners: Vec<usize> = (0..PASSWORD_CHANGES).filter(|i| statuses[*i] == 204).collect();
             assert_eq!(winners.len(), 1, "{statuses:?}");
             assert!(statuses.iter().all(|s| matches!(s, 204 | 401)), "{statuses:?}");
             crate::app::sign_in_with(&clients[1], &email, &new(winners[0])).await;
