@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::model::{Draft, EndReason, LinkPurpose, LinkRecord, Subject};
-use super::token::{CODE_LIFE, CODE_TRIES, LinkSecret, LinkToken, code_hash, new_code};
+use super::token::{CODE_LIFE, LinkSecret, LinkToken, new_code};
 use crate::crypto::key_id::KeyId;
 use crate::db::{Conn, on_db, row};
 use crate::error::Result;
@@ -120,7 +120,7 @@ pub(crate) async fn issue(
         .bind(draft.address)
         .bind(draft.address_hash.to_vec())
         .bind(draft.session.map(SessionId::as_uuid))
-        .bind(with_code.then(|| code_hash(ring_key, id, &code).to_vec()))
+        .bind(with_code.then(|| super::token::code_hash(ring_key, id, &code).to_vec()))
         .bind(with_code.then_some(code_expires_at.as_micros()))
         .bind(now.as_micros())
         .bind(draft.expires_at.as_micros())
@@ -178,7 +178,7 @@ pub(crate) async fn count_try(
         .bind(purpose.name())
         .bind(address_hash.to_vec())
         .bind(now.as_micros())
-        .bind(CODE_TRIES)
+        .bind(super::token::CODE_TRIES)
         .fetch_all(c)
         .await)?;
     Ok(rows

@@ -162,7 +162,7 @@ pub(super) async fn finish(
     now: Timestamp,
     error: Option<&str>,
 ) -> Result<bool> {
-    let rows = on_db!(conn, |c| sqlx::query(FINISH)
+    Ok(on_db!(conn, |c| sqlx::query(FINISH)
         .bind(id)
         .bind(lease)
         .bind(state)
@@ -170,8 +170,7 @@ pub(super) async fn finish(
         .bind(error)
         .execute(c)
         .await
-        .map(|done| done.rows_affected()))?;
-    Ok(rows > 0)
+        .map(|done| done.rows_affected() > 0))?)
 }
 
 /// Gives a row back until `due`; with `uncounted` the try does not count.
@@ -183,7 +182,7 @@ pub(super) async fn put_back(
     error: &str,
     uncounted: bool,
 ) -> Result<bool> {
-    let rows = on_db!(conn, |c| sqlx::query(PUT_BACK)
+    Ok(on_db!(conn, |c| sqlx::query(PUT_BACK)
         .bind(id)
         .bind(lease)
         .bind(due.as_micros())
@@ -191,8 +190,7 @@ pub(super) async fn put_back(
         .bind(i64::from(uncounted))
         .execute(c)
         .await
-        .map(|done| done.rows_affected()))?;
-    Ok(rows > 0)
+        .map(|done| done.rows_affected() > 0))?)
 }
 
 /// Removes rows that were finished before `before`, so many at the most. Returns how many.
