@@ -245,7 +245,8 @@ fn lasts(purpose: LinkPurpose, life: Duration) -> (&'static str, String) {
         LinkPurpose::VerifyEmail => ("hours", 3_600),
         LinkPurpose::ResetPassword | LinkPurpose::ChangeEmail | LinkPurpose::Unlock => ("minutes", 60),
     };
-    (unit, (life.as_secs() / seconds).to_string())
+    // To the nearest: some of it has passed since the link was made.
+    (unit, ((life.as_secs() + seconds / 2) / seconds).max(1).to_string())
 }
 
 const fn template(purpose: LinkPurpose) -> Template {
@@ -256,5 +257,21 @@ const fn template(purpose: LinkPurpose) -> Template {
         LinkPurpose::UndoEmail => Template::UndoEmail,
         LinkPurpose::Invitation => Template::Invitation,
         LinkPurpose::Unlock => Template::Unlock,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_told_the_nearest_whole_unit() {
+        assert_eq!(
+            lasts(LinkPurpose::VerifyEmail, Duration::from_millis(86_399_997)),
+            ("hours", "24".to_owned())
+        );
+        assert_eq!(lasts(LinkPurpose::ResetPassword, Duration::from_mins(30)), ("minutes", "30".to_owned()));
+        assert_eq!(lasts(LinkPurpose::UndoEmail, Duration::from_secs(604_799)), ("days", "7".to_owned()));
+        assert_eq!(lasts(LinkPurpose::ResetPassword, Duration::from_secs(10)), ("minutes", "1".to_owned()));
     }
 }

@@ -160,7 +160,7 @@ impl Texts {
         let mut vars = Map::new();
         for fact in template.facts() {
             let value = match *fact {
-                "code" => "123 456",
+                "code" => "12345678",
                 "minutes" | "code_minutes" => "30",
                 "hours" => "24",
                 "days" => "7",
