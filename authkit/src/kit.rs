@@ -272,8 +272,10 @@ impl AuthKit {
     ///
     /// # Errors
     /// [`ErrorKind::Forbidden`] for anybody else, [`ErrorKind::Unauthenticated`] when account or session no longer
-    /// stand as the token says.
+    /// stand as the token says; [`ErrorKind::RateLimited`].
     pub async fn admin_as(&self, caller: &Authenticated, meta: RequestMeta) -> Result<Admin> {
+        // Each call asks the store, whoever makes it.
+        self.ctx.limit(Door::Other, &meta).await?;
         self.ctx.require_operator(caller).await?;
         let reason = meta.reason.clone();
         Ok(self.admin(meta.with_operator(format!("user:{}", caller.user_id()), reason)))

@@ -246,6 +246,7 @@ on_both! {
             "profile": |m| kit.update_profile(auth, ProfileChange::new(Some("Ada".into()), None), m);
             "session": |m| kit.sessions().end_own(auth, ada.tokens.session_id, m);
             "logout": |m| kit.logout("akr_x", m);
+            "administration": |m| kit.admin_as(auth, m.clone());
             "password": |m| kit.change_password(auth, PasswordChange::new("wrong", "a rather long sentence"), m);
             "step-up": |m| kit.step_up(auth, StepUp::Password("wrong".into()), m);
             "deletion": |m| kit.delete_account(auth, m);

@@ -135,10 +135,10 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("undo_email_change", &[LinkInvalid, RateLimited]),
     ("unlock", &[LinkInvalid, RateLimited]),
     ("list_sessions", &[Unauthenticated, Validation]),
-    ("end_session", &[Unauthenticated, NotFound]),
-    ("list_lockouts", &[Unauthenticated, Validation]),
-    ("clear_lockout", &[Unauthenticated, NotFound]),
-    ("unlock_user", &[Unauthenticated, NotFound]),
+    ("end_session", &[Unauthenticated, NotFound, RateLimited]),
+    ("list_lockouts", &[Unauthenticated, Validation, RateLimited]),
+    ("clear_lockout", &[Unauthenticated, NotFound, RateLimited]),
+    ("unlock_user", &[Unauthenticated, NotFound, RateLimited]),
 ];
 
 struct Errors;
