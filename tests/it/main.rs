@@ -1,5 +1,5 @@
 //! One test binary: a module for each part of the project, every test on each engine that it concerns.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

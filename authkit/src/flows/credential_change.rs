@@ -44,9 +44,9 @@ impl ProvedBy {
 }
 
 impl Ctx {
-    /// A new epoch, all devices forgotten, all sessions but `keep` dead, `keep` carried over; all links dead but those that give a former
-    /// address back; all access tokens void, the kept session's too. Returns the version and how many sessions
-    /// ended; `None` when the account changed since `from`.
+    /// A new epoch, all devices forgotten, all sessions but `keep` dead, `keep` carried over; all links dead but those
+    /// that give a former address back; all access tokens void, the kept session's too. Returns the version and how
+    /// many sessions ended; `None` when the account changed since `from`.
     ///
     /// # Errors
     /// [`ErrorKind::Unauthenticated`] when the session to be kept is over: undoes everything.

@@ -47,7 +47,7 @@ const GOOD: &[Good] = &[
     ("MAIL_FROM", "A <a@b.example>", "\"A <a@b.example>\"", |s| {
         s.config.mail.from.as_deref() == Some("A <a@b.example>")
     }),
-    ("MAIL_DIR", "/tmp/mails", "\"/tmp/mails\"", |s| s.config.mail.dir == Path::new("/tmp/mails")),
+    ("MAIL_DIR", "var/mails", "\"var/mails\"", |s| s.config.mail.dir == Path::new("var/mails")),
     ("NOTICES_OFF", "new_device,email_changed", "[\"new_device\", \"email_changed\"]", |s| {
         s.config.mail.notices_off == ["new_device", "email_changed"]
     }),
