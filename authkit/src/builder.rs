@@ -24,6 +24,7 @@ use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, MailText, Mailer, Outbox, Template, Texts};
 use crate::meta::RequestMeta;
+use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::{SecureRandom, SharedRandom, SystemRandom};
 use crate::secret::{ExposeSecret as _, SecretString};
@@ -265,6 +266,7 @@ impl AuthKitBuilder {
             roles: Roles::default(),
             claims,
             issuer,
+            ceremonies: Ceremonies::new(&config)?,
             config,
         });
         ctx.roles.load(&ctx.db).await?;

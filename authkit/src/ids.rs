@@ -84,3 +84,11 @@ id! {
     /// Identifies a device that signed in before.
     DeviceId
 }
+id! {
+    /// Identifies a passkey. Not the credential's own id, which its authenticator chose.
+    PasskeyId
+}
+id! {
+    /// Identifies a challenge for a passkey. Opens nothing: the signature over the challenge does.
+    PasskeyChallengeId
+}

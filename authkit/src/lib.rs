@@ -50,6 +50,7 @@
 //! | `breach` | look-up of breached passwords by range query |
 //! | `redis` | limits that several processes share, in Redis or a cluster of it |
 //! | `smtp` | mail through an SMTP server |
+//! | `webauthn` | passkeys: WebAuthn as a first and as a second factor |
 //! | `testing` | a clock that tests move, randomness that repeats, a signed-in user in one call |
 //!
 //! # Where to read on
@@ -89,6 +90,7 @@ pub mod lockout;
 pub mod mail;
 pub mod manual;
 pub mod meta;
+mod passkeys;
 mod passwords;
 pub mod random;
 pub mod secret;
@@ -110,12 +112,15 @@ pub use flows::{
     AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
     Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{DeviceId, EventId, LinkId, LockoutId, MailId, SessionId, UserId};
+pub use ids::{
+    DeviceId, EventId, LinkId, LockoutId, MailId, PasskeyChallengeId, PasskeyId, SessionId, UserId,
+};
 pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
+pub use passkeys::Passkey;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]
 pub use passwords::breach::HttpRangeLookup;

@@ -31,6 +31,7 @@ mod table;
 mod tokens;
 mod validate;
 mod value;
+mod webauthn;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use database_url::{redact_url, sqlite_file};
@@ -53,6 +54,7 @@ pub use setting::{Section, Setting};
 pub use settings::{Settings, ShownSetting};
 pub use table::settings;
 pub use tokens::{JwtAlgorithm, TokensConfig};
+pub use webauthn::WebauthnConfig;
 
 /// Where the process runs. Decides which shortcuts are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,6 +102,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Locks after failed sign-ins.
     pub lockout: LockoutConfig,
+    /// Passkeys: the relying party.
+    pub webauthn: WebauthnConfig,
 }
 
 impl Config {

@@ -20,6 +20,8 @@ pub enum Section {
     Lockout,
     /// Mail: server, sender, what is not told.
     Mail,
+    /// Passkeys.
+    Passkeys,
 }
 
 impl Section {
@@ -32,6 +34,7 @@ impl Section {
         Self::Limits,
         Self::Lockout,
         Self::Mail,
+        Self::Passkeys,
     ];
 
     /// The name for people.
@@ -44,6 +47,7 @@ impl Section {
             Self::Sessions => "Sessions",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
+            Self::Passkeys => "Passkeys",
             Self::Lockout => "Locks after failed sign-ins",
         }
     }

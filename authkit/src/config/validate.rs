@@ -6,6 +6,7 @@ mod lockout;
 mod mail;
 mod server;
 mod tokens;
+mod webauthn;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -34,6 +35,7 @@ impl Config {
         limits::judge(self, &mut report);
         mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);
+        webauthn::judge(self, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }
 }

@@ -42,6 +42,7 @@ use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
+use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
 use crate::sessions::owners::Owners;
@@ -82,6 +83,7 @@ pub(crate) struct Ctx {
     pub(crate) roles: Roles,
     pub(crate) claims: Option<ClaimsSource>,
     pub(crate) issuer: String,
+    pub(crate) ceremonies: Ceremonies,
 }
 
 /// What a transaction decided: `Err` is a refusal whose traces are committed.
