@@ -85,6 +85,14 @@ id! {
     DeviceId
 }
 id! {
+    /// Identifies a second factor of a user: an authenticator app or a passkey.
+    FactorId
+}
+id! {
+    /// Identifies a sign-in whose second factor is outstanding.
+    PendingId
+}
+id! {
     /// Identifies a passkey. Not the credential's own id, which its authenticator chose.
     PasskeyId
 }

@@ -90,6 +90,7 @@ pub mod lockout;
 pub mod mail;
 pub mod manual;
 pub mod meta;
+mod mfa;
 mod passkeys;
 mod passwords;
 pub mod random;
@@ -109,17 +110,20 @@ pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
-    Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
+    Acr, AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, Enrolling, LimitAxis, Login,
+    PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement, Role, SecondFactor, SignUp,
+    SignedUp, StepUp, Tokens,
 };
 pub use ids::{
-    DeviceId, EventId, LinkId, LockoutId, MailId, PasskeyChallengeId, PasskeyId, SessionId, UserId,
+    DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PasskeyChallengeId, PasskeyId, PendingId, SessionId,
+    UserId,
 };
 pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
+pub use mfa::{FactorKind, PendingSignIn};
 pub use passkeys::Passkey;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]

@@ -67,6 +67,10 @@ const OWNERS: &[(&str, &str)] = &[
     ("authkit_links", "links"),
     ("authkit_lockouts", "lockout"),
     ("authkit_devices", "devices"),
+    ("authkit_totp", "mfa"),
+    ("authkit_backup_sets", "mfa"),
+    ("authkit_backup_codes", "mfa"),
+    ("authkit_mfa_pending", "mfa"),
     ("authkit_passkeys", "passkeys"),
     ("authkit_passkey_challenges", "passkeys"),
 ];

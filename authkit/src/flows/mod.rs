@@ -1,22 +1,26 @@
 //! Flows: one story a file, one transaction. Features meet only here.
 
 pub(crate) mod account;
+pub(crate) mod assurance;
 pub(crate) mod attempt;
 pub(crate) mod authenticate;
 pub(crate) mod credential_change;
 pub(crate) mod device;
 pub(crate) mod doors;
 pub(crate) mod email_change;
+pub(crate) mod first_factor;
 pub(crate) mod gate;
 pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
 pub(crate) mod operator;
+pub(crate) mod passkeys;
 pub(crate) mod password;
 pub(crate) mod recovery;
 pub(crate) mod redeem;
 pub(crate) mod refresh;
+pub(crate) mod second_factor;
 pub(crate) mod signup;
 pub(crate) mod step_up;
 pub(crate) mod tokens;
@@ -51,10 +55,13 @@ use crate::time::{SharedClock, Timestamp};
 use crate::users::Email;
 
 pub use account::ProfileChange;
-pub use authenticate::{AnyRole, Assurance, Authenticated, Permission, Requirement, Role};
+pub(crate) use assurance::Amr;
+pub use assurance::{Acr, Assurance};
+pub use authenticate::{AnyRole, Authenticated, Enrolling, Permission, Requirement, Role};
 pub use doors::LimitAxis;
 pub use login::{Credentials, Login};
 pub use password::PasswordChange;
+pub use second_factor::{PasskeyProof, SecondFactor};
 pub use signup::{SignUp, SignedUp};
 pub use step_up::StepUp;
 pub(crate) use tokens::ClaimsSource;
