@@ -2,6 +2,7 @@
 
 mod limits;
 mod links;
+mod passkeys;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
 
 pub use limits::Limits;
+pub use passkeys::Passkeys;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.
 #[derive(Clone)]

@@ -111,14 +111,14 @@ pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
     Acr, AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, Enrolling, LimitAxis, Login,
-    PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement, Role, SecondFactor, SignUp,
-    SignedUp, StepUp, Tokens,
+    PasskeyFor, PasskeyOptions, PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement, Role,
+    SecondFactor, SignUp, SignedUp, StepUp, Tokens,
 };
 pub use ids::{
-    DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PasskeyChallengeId, PasskeyId, PendingId, SessionId,
-    UserId,
+    DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PasskeyChallengeId, PasskeyId, PendingId,
+    SessionId, UserId,
 };
-pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
+pub use kit::{AuthKit, Check, Jwks, Limits, Passkeys, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};

@@ -11,6 +11,7 @@
     reason = "helpers of tests fail by panicking, and they wait for and measure real processes"
 )]
 
+pub mod authenticator;
 pub mod backends;
 pub mod client;
 pub mod load;
@@ -25,6 +26,7 @@ pub mod stats;
 
 mod cargo;
 
+pub use authenticator::SoftKey;
 pub use backends::{Backend, Store};
 pub use client::{Answer, Client};
 pub use process::{Launch, ServerProcess, authctl};

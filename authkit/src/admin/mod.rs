@@ -8,6 +8,7 @@ mod limits;
 mod links;
 mod lockouts;
 mod mails;
+mod passkeys;
 mod roles;
 mod seed;
 mod seed_file;

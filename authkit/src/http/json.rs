@@ -231,6 +231,14 @@ impl Fields {
         }
     }
 
+    /// An object that must be there.
+    pub fn object(&mut self, name: &str) -> Value {
+        if !self.members.contains_key(name) {
+            self.fault(name, FieldCode::Required, "is missing");
+        }
+        self.optional_object(name).unwrap_or_default()
+    }
+
     /// What proves that a mail arrived: `token`, or `email` and `code`.
     pub fn link_proof(&mut self) -> LinkProof {
         if self.members.contains_key("token") {

@@ -8,8 +8,6 @@ mod ceremony;
 mod model;
 pub(crate) mod store;
 
-pub(crate) use ceremony::{Asserted, Ceremonies, Flaw, Holder, credential_id};
+pub(crate) use ceremony::{Asserted, Begun, Ceremonies, Flaw, Holder, credential_id};
 pub use model::Passkey;
-pub(crate) use model::{
-    Bound, CHALLENGE_LIFE, Challenge, Credential, Draft, Looked, MAX_PER_USER, Owner, Purpose, check_name,
-};
+pub(crate) use model::{Bound, Draft, Looked, MAX_PER_USER, Owner, Purpose, check_name};

@@ -88,7 +88,6 @@ pub(crate) struct Draft {
 pub(crate) struct Challenge {
     pub(crate) purpose: String,
     pub(crate) bound: Option<Bound>,
-    pub(crate) name: Option<String>,
     pub(crate) state: String,
     pub(crate) expires_at: Timestamp,
 }
@@ -116,7 +115,6 @@ impl Challenge {
 /// A passkey as the store has it, for judging an answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Credential {
-    pub(crate) id: PasskeyId,
     pub(crate) state: String,
     pub(crate) owner: Owner,
 }
@@ -136,6 +134,16 @@ pub(crate) struct Owner {
 pub(crate) struct Looked {
     pub(crate) challenge: Option<Challenge>,
     pub(crate) credential: Option<Credential>,
+}
+
+/// A challenge that was just used up.
+#[derive(Debug, Clone)]
+pub(crate) struct Claimed {
+    pub(crate) state: String,
+    /// The name of the passkey to be.
+    pub(crate) name: Option<String>,
+    /// The state of the key that answers, if it is one of the user's.
+    pub(crate) credential: Option<String>,
 }
 
 /// The name of a passkey in its stored form.
@@ -164,7 +172,6 @@ mod tests {
         let challenge = Challenge {
             purpose: "step_up".into(),
             bound,
-            name: None,
             state: String::new(),
             expires_at: at(10),
         };

@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::ceremony::{Asserted, NewKey};
-use super::model::{Bound, CHALLENGE_LIFE, Challenge, Credential, Draft, Looked, Owner, Passkey, Purpose};
+use super::model::{
+    Bound, CHALLENGE_LIFE, Challenge, Claimed, Credential, Draft, Looked, Owner, Passkey, Purpose,
+};
 use crate::db::{Conn, on_db, row};
 use crate::error::Result;
 use crate::ids::{PasskeyChallengeId, PasskeyId, UserId};
@@ -14,8 +16,9 @@ const OPEN: &str = "INSERT INTO authkit_passkey_challenges
         (id, purpose, user_id, epoch, subject, name, state, created_at, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 /// Challenge, passkey and account in one read. No row without the challenge: whoever asks gets nothing else.
-const LOOK: &str = "SELECT c.purpose, c.user_id AS bound_user, c.epoch AS bound_epoch, c.subject, c.name, c.state,
-        c.expires_at, p.id AS passkey_id, p.credential, u.id AS user_id, u.email, u.status, u.email_verified_at, u.epoch
+const LOOK: &str =
+    "SELECT c.purpose, c.user_id AS bound_user, c.epoch AS bound_epoch, c.subject, c.state,
+        c.expires_at, p.credential, u.id AS user_id, u.email, u.status, u.email_verified_at, u.epoch
     FROM authkit_passkey_challenges c
     LEFT JOIN authkit_passkeys p ON p.credential_id = $2
     LEFT JOIN authkit_users u ON u.id = p.user_id
@@ -61,7 +64,7 @@ const COUNT: &str = "SELECT COUNT(*) FROM authkit_passkeys WHERE user_id = $1";
 row! {
     struct LookRow {
         purpose: String, bound_user: Option<Uuid>, bound_epoch: Option<i64>, subject: Option<Uuid>,
-        name: Option<String>, state: String, expires_at: i64, passkey_id: Option<Uuid>, credential: Option<String>,
+        state: String, expires_at: i64, credential: Option<String>,
         user_id: Option<Uuid>, email: Option<String>, status: Option<String>, email_verified_at: Option<i64>,
         epoch: Option<i64>,
     }
@@ -72,6 +75,10 @@ row! {
         id: Uuid, user_id: Uuid, name: String, backup_eligible: bool, backed_up: bool, transports: String,
         created_at: i64, last_used_at: Option<i64>,
     }
+}
+
+row! {
+    struct ClaimedRow { state: String, name: Option<String>, credential: Option<String> }
 }
 
 row! {
@@ -89,16 +96,13 @@ impl From<LookRow> for Looked {
         let challenge = Challenge {
             purpose: row.purpose,
             bound,
-            name: row.name,
             state: row.state,
             expires_at: Timestamp::from_micros(row.expires_at),
         };
-        let credential = match (row.passkey_id, row.credential, row.user_id, row.email, row.status, row.epoch)
-        {
-            (Some(id), Some(state), Some(user), Some(email), Some(status), Some(epoch)) => {
+        let credential = match (row.credential, row.user_id, row.email, row.status, row.epoch) {
+            (Some(state), Some(user), Some(email), Some(status), Some(epoch)) => {
                 let (user, verified) = (UserId::from_uuid(user), row.email_verified_at.is_some());
-                let owner = Owner { user, email, status, verified, epoch };
-                Some(Credential { id: PasskeyId::from_uuid(id), state, owner })
+                Some(Credential { state, owner: Owner { user, email, status, verified, epoch } })
             }
             _ => None,
         };
@@ -170,24 +174,25 @@ pub(crate) async fn look(
     Ok(row.map(Looked::from).unwrap_or_default())
 }
 
-/// Uses a challenge up: `true` for one caller at the most. The account's row is held, where there is one.
+/// Uses a challenge up: one caller at the most gets it. The account's row is held, where there is one.
 pub(crate) async fn claim(
     conn: &mut Conn<'_>,
     id: PasskeyChallengeId,
-    purpose: Purpose,
-    bound: Option<Bound>,
+    (purpose, bound): (Purpose, Option<Bound>),
+    credential_id: &[u8],
     now: Timestamp,
-) -> Result<bool> {
-    Ok(on_db!(conn, |c| sqlx::query(CLAIM)
+) -> Result<Option<Claimed>> {
+    let row: Option<ClaimedRow> = on_db!(conn, |c| sqlx::query_as(CLAIM)
         .bind(id.as_uuid())
         .bind(purpose.name())
         .bind(now.as_micros())
         .bind(bound.map(|bound| bound.user.as_uuid()))
         .bind(bound.map(|bound| bound.epoch))
         .bind(bound.map(|bound| bound.subject))
-        .execute(c)
-        .await
-        .map(|done| done.rows_affected() > 0))?)
+        .bind(credential_id.to_vec())
+        .fetch_optional(c)
+        .await)?;
+    Ok(row.map(|row| Claimed { state: row.state, name: row.name, credential: row.credential }))
 }
 
 /// Takes a challenge away whose answer was refused.
@@ -255,13 +260,13 @@ pub(crate) async fn add(
 /// Notes a use. `false` when the passkey is gone, or another use has moved its counter as far.
 pub(crate) async fn note_use(
     conn: &mut Conn<'_>,
-    id: PasskeyId,
+    credential_id: &[u8],
     user: UserId,
     asserted: &Asserted,
     now: Timestamp,
 ) -> Result<bool> {
     Ok(on_db!(conn, |c| sqlx::query(USE)
-        .bind(id.as_uuid())
+        .bind(credential_id.to_vec())
         .bind(user.as_uuid())
         .bind(asserted.state.as_str())
         .bind(i64::from(asserted.sign_count))

@@ -7,6 +7,7 @@ pub(super) mod links;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod me;
+pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod refresh;
 pub(super) mod sessions;
@@ -49,6 +50,12 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/auth/email/change/undo", post(links::undo_change))
         .route("/auth/unlock", post(links::unlock))
         .route("/auth/step-up", post(step_up::step_up))
+        .route("/auth/passkeys", get(passkeys::list))
+        .route("/auth/passkeys/{id}", delete(passkeys::remove))
+        .route("/auth/passkeys/register", post(passkeys::begin_registration))
+        .route("/auth/passkeys/register/verify", post(passkeys::finish_registration))
+        .route("/auth/passkeys/login", post(passkeys::begin_login))
+        .route("/auth/passkeys/login/verify", post(passkeys::finish_login))
         .route("/auth/sessions", get(sessions::list))
         .route("/auth/sessions/{id}", delete(sessions::end))
         .route("/admin/lockouts", get(admin::lockouts))
