@@ -52,6 +52,7 @@ mod lockout_http;
 mod lockout_races;
 mod login;
 mod outage;
+mod passkeys;
 mod readme;
 mod refresh;
 mod revocation;

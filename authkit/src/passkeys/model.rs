@@ -169,12 +169,8 @@ mod tests {
     fn a_challenge_serves_one_purpose_of_one_subject_for_a_time() {
         let (user, at) = (UserId::from_uuid(Uuid::from_u128(1)), Timestamp::from_micros);
         let bound = Some(Bound { user, epoch: 1, subject: Uuid::from_u128(2) });
-        let challenge = Challenge {
-            purpose: "step_up".into(),
-            bound,
-            state: String::new(),
-            expires_at: at(10),
-        };
+        let challenge =
+            Challenge { purpose: "step_up".into(), bound, state: String::new(), expires_at: at(10) };
         assert_eq!(challenge.dead(Purpose::StepUp, bound, at(9)), None);
         // At the exact instant it is dead (R6).
         assert_eq!(challenge.dead(Purpose::StepUp, bound, at(10)), Some("challenge_expired"));

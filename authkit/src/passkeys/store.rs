@@ -16,8 +16,7 @@ const OPEN: &str = "INSERT INTO authkit_passkey_challenges
         (id, purpose, user_id, epoch, subject, name, state, created_at, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 /// Challenge, passkey and account in one read. No row without the challenge: whoever asks gets nothing else.
-const LOOK: &str =
-    "SELECT c.purpose, c.user_id AS bound_user, c.epoch AS bound_epoch, c.subject, c.state,
+const LOOK: &str = "SELECT c.purpose, c.user_id AS bound_user, c.epoch AS bound_epoch, c.subject, c.state,
         c.expires_at, p.credential, u.id AS user_id, u.email, u.status, u.email_verified_at, u.epoch
     FROM authkit_passkey_challenges c
     LEFT JOIN authkit_passkeys p ON p.credential_id = $2
