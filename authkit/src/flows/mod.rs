@@ -14,6 +14,9 @@ pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
+pub(crate) mod mfa_complete;
+pub(crate) mod mfa_disable;
+pub(crate) mod mfa_enrol;
 pub(crate) mod operator;
 pub(crate) mod passkeys;
 pub(crate) mod password;
@@ -46,6 +49,7 @@ use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
+use crate::mfa::Seals;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
 use crate::sessions::owners::Owners;
@@ -59,6 +63,7 @@ pub use assurance::{Acr, Assurance};
 pub use authenticate::{AnyRole, Authenticated, Enrolling, Permission, Requirement, Role};
 pub use doors::LimitAxis;
 pub use login::{Credentials, Login};
+pub use mfa_disable::DisableProof;
 pub use password::PasswordChange;
 pub use second_factor::{PasskeyProof, SecondFactor};
 pub use signup::{SignUp, SignedUp};
@@ -83,6 +88,7 @@ pub(crate) struct Ctx {
     pub(crate) courier: Courier,
     pub(crate) hasher: PasswordHasher,
     pub(crate) lockouts: Lockouts,
+    pub(crate) seals: Seals,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,

@@ -5,6 +5,7 @@ use crate::error::{ErrorKind, Result};
 use crate::flows::{Amr, Ctx, PasskeyProof, Ruling};
 use crate::ids::UserId;
 use crate::meta::RequestMeta;
+use crate::mfa::FactorInfo;
 
 impl Ctx {
     /// Whether an account has a passkey.
@@ -28,5 +29,17 @@ impl Ctx {
         _proof: &PasskeyProof,
     ) -> Result<Ruling<Amr>> {
         Ok(Err(ErrorKind::MfaInvalid.into()))
+    }
+
+    /// The passkeys of an account, as their owner sees them.
+    #[expect(clippy::unused_async, clippy::unused_self, reason = "nobody has a passkey yet")]
+    pub(crate) async fn passkey_infos(&self, _conn: &mut Conn<'_>, _user: UserId) -> Result<Vec<FactorInfo>> {
+        Ok(Vec::new())
+    }
+
+    /// Removes all passkeys of an account, whose row is held. Returns how many there were.
+    #[expect(clippy::unused_async, clippy::unused_self, reason = "nobody has a passkey yet")]
+    pub(crate) async fn remove_passkeys(&self, _tx: &mut Tx<'_>, _user: UserId) -> Result<u64> {
+        Ok(0)
     }
 }

@@ -9,13 +9,14 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::routes::{
-    admin, link_schemas, links, login, logout, me, password, refresh, sessions, signup, step_up,
+    admin, link_schemas, links, login, logout, me, mfa, mfa_schemas, password, refresh, sessions, signup,
+    step_up,
 };
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
 use crate::error::ErrorKind::{
-    self, Conflict, EmailUnverified, InvalidCredentials, LinkInvalid, Locked, NotFound, RateLimited,
-    RefreshInvalid, StepUpRequired, Unauthenticated, Validation,
+    self, Conflict, EmailUnverified, InvalidCredentials, LinkInvalid, Locked, MfaInvalid, NotFound,
+    RateLimited, RefreshInvalid, StepUpRequired, Unauthenticated, Validation,
 };
 use crate::http::body::{JSON, PROBLEM_JSON};
 use crate::http::cookies;
@@ -40,6 +41,12 @@ use crate::http::status::Code;
         me::remove,
         password::change,
         step_up::step_up,
+        mfa::complete,
+        mfa::show,
+        mfa::add_totp,
+        mfa::confirm_totp,
+        mfa::regenerate,
+        mfa::disable,
         links::verify,
         links::resend,
         links::request_reset,
@@ -52,7 +59,8 @@ use crate::http::status::Code;
         sessions::end,
         admin::lockouts,
         admin::clear_lockout,
-        admin::unlock_user
+        admin::unlock_user,
+        admin::reset_mfa
     ),
     components(schemas(
         signup::SignUpBody,
@@ -61,7 +69,21 @@ use crate::http::status::Code;
         input::RefreshBody,
         me::ProfileBody,
         password::PasswordBody,
-        step_up::StepUpBody,
+        mfa::TotpBody,
+        mfa::ConfirmBody,
+        mfa::FactorCodeBody,
+        mfa::EnrolmentAnswer,
+        mfa::BackupCodesAnswer,
+        mfa_schemas::CompleteByCodeOrPasskey,
+        mfa_schemas::CompleteByCodeBody,
+        mfa_schemas::CompleteByPasskeyBody,
+        mfa_schemas::PasskeyProofBody,
+        mfa_schemas::PasswordOrCode,
+        mfa_schemas::AnyProof,
+        mfa_schemas::PasswordProofBody,
+        mfa_schemas::CodeProofBody,
+        mfa_schemas::PasskeyOnlyBody,
+        mfa_schemas::LoginAnswer,
         links::AddressBody,
         links::NewAddressBody,
         link_schemas::LinkOrCode,
@@ -71,7 +93,9 @@ use crate::http::status::Code;
         link_schemas::ResetByTokenBody,
         link_schemas::ResetByCodeBody,
         answers::TokenAnswer,
+        answers::PendingAnswer,
         schemas::User,
+        schemas::MfaStatus,
         schemas::SessionList,
         schemas::LockoutList,
         schemas::ErrorBody,
@@ -79,6 +103,7 @@ use crate::http::status::Code;
     )),
     tags(
         (name = "auth", description = "Accounts and sessions."),
+        (name = "mfa", description = "Second factors."),
         (name = "mail", description = "What mailed links are for."),
         (name = "admin", description = "What operators do.")
     ),
@@ -124,8 +149,18 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("me", &[Unauthenticated]),
     ("update_me", &[Unauthenticated, RateLimited]),
     ("delete_me", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
-    ("change_password", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
-    ("step_up", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
+    ("change_password", &[Unauthenticated, InvalidCredentials, StepUpRequired, RateLimited, Locked]),
+    ("step_up", &[Unauthenticated, InvalidCredentials, MfaInvalid, StepUpRequired, RateLimited, Locked]),
+    ("complete_mfa", &[MfaInvalid, RateLimited, Locked]),
+    ("mfa", &[Unauthenticated]),
+    ("add_totp", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("confirm_totp", &[Unauthenticated, StepUpRequired, MfaInvalid, NotFound, RateLimited]),
+    ("regenerate_backup_codes", &[Unauthenticated, MfaInvalid, RateLimited, Locked]),
+    (
+        "disable_mfa",
+        &[Unauthenticated, InvalidCredentials, MfaInvalid, StepUpRequired, Conflict, RateLimited, Locked],
+    ),
+    ("reset_mfa", &[Unauthenticated, NotFound, RateLimited]),
     ("verify_email", &[LinkInvalid, RateLimited]),
     ("resend_verification", &[RateLimited]),
     ("request_password_reset", &[RateLimited]),
