@@ -2,6 +2,7 @@
 
 mod limits;
 mod links;
+mod mfa;
 mod passkeys;
 
 use std::fmt;
@@ -34,6 +35,7 @@ use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
 
 pub use limits::Limits;
+pub use mfa::Mfa;
 pub use passkeys::Passkeys;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.
@@ -183,10 +185,17 @@ impl AuthKit {
     /// Proves the caller again: a new session takes the place of his present one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredentials`] when the proof is wrong, which counts like a failed sign-in;
-    /// [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for [`Self::login`].
-    pub async fn step_up(&self, auth: &Authenticated, proof: StepUp, meta: &RequestMeta) -> Result<Tokens> {
-        self.ctx.step_up(auth, proof, meta).await
+    /// [`ErrorKind::InvalidCredentials`] for a wrong password, which counts like a failed sign-in;
+    /// [`ErrorKind::MfaInvalid`] for a wrong second factor; [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for
+    /// [`Self::login`]; [`ErrorKind::StepUpRequired`] for the password of an account that has a second factor, unless that
+    /// was given in this session within 5 minutes.
+    pub async fn step_up(
+        &self,
+        caller: impl Into<Enrolling>,
+        proof: StepUp,
+        meta: &RequestMeta,
+    ) -> Result<Tokens> {
+        self.ctx.step_up(caller.into().caller(), proof, meta).await
     }
 
     /// Changes the caller's name or profile.

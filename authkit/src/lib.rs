@@ -110,20 +110,20 @@ pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    Acr, AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, Enrolling, LimitAxis, Login,
-    PasskeyFor, PasskeyOptions, PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement, Role,
-    SecondFactor, SignUp, SignedUp, StepUp, Tokens,
+    Acr, AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, DisableProof, Enrolling, LimitAxis,
+    Login, PasskeyFor, PasskeyOptions, PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement,
+    Role, SecondFactor, SignUp, SignedUp, StepUp, Tokens,
 };
 pub use ids::{
     DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PasskeyChallengeId, PasskeyId, PendingId,
     SessionId, UserId,
 };
-pub use kit::{AuthKit, Check, Jwks, Limits, Passkeys, Readiness, Roles, Sessions, Stats, Users};
+pub use kit::{AuthKit, Check, Jwks, Limits, Mfa, Passkeys, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
-pub use mfa::{FactorKind, PendingSignIn};
+pub use mfa::{BackupCodes, FactorInfo, FactorKind, MfaStatus, PendingSignIn, TotpEnrolment};
 pub use passkeys::Passkey;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]

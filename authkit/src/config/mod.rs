@@ -36,7 +36,7 @@ mod webauthn;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use database_url::{redact_url, sqlite_file};
-pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
+pub use dev_keys::{complete_dev_secrets, dev_mfa_key, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
 pub use load::{FILE_NAME, check, load};
 pub use lockout::LockoutConfig;
@@ -50,6 +50,7 @@ pub use reference::reference;
 pub use roles::BUILT_IN_ROLES;
 pub use secret_file::{SecretFile, read_secret_file};
 pub use secrets::Secrets;
+pub(crate) use secrets::fernet_key;
 pub use server::{ServerConfig, TokenTransport};
 pub use sessions::{SessionPolicy, SessionsConfig};
 pub use setting::{Section, Setting};

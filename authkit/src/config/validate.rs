@@ -4,6 +4,7 @@ mod accounts;
 mod limits;
 mod lockout;
 mod mail;
+mod mfa;
 mod server;
 mod tokens;
 mod webauthn;
@@ -35,6 +36,7 @@ impl Config {
         limits::judge(self, &mut report);
         mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);
+        mfa::judge(self, secrets, &mut report);
         webauthn::judge(self, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }

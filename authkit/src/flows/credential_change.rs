@@ -91,8 +91,8 @@ impl Ctx {
     }
 
     /// The pre-hijack rule (contract 4.6): somebody proved to hold the address of an account that nobody had proved
-    /// before. Whoever made that account may be somebody else, so its password, passkeys, sessions and links, undo
-    /// links included, die before the account is handed over. Changes nothing for a proved address. The account's row is
+    /// before. Whoever made that account may be somebody else, so its password, factors, sessions and links, undo links
+    /// included, die before the account is handed over. Changes nothing for a proved address. The account's row is
     /// held. Returns how many sessions ended; `None` when there was nothing to prove.
     pub(crate) async fn prove_address(
         &self,
@@ -107,7 +107,7 @@ impl Ctx {
         }
         let now = self.now();
         passwords::remove(tx.conn(), user).await?;
-        passkeys::remove_of_user(tx.conn(), user).await?;
+        self.remove_factors(tx, user).await?;
         let Some((_, sessions)) = self.change_credentials(tx, user, None, None).await? else {
             return Ok(None);
         };

@@ -55,6 +55,7 @@ impl Ctx {
             amr: first.amr.clone(),
             replaces: None,
             device: first.device.map(Device::id),
+            proved_at: None,
         };
         if let Some(started) = self.start_session(tx, meta, &start).await? {
             if let Some(device) = first.device {

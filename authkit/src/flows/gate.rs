@@ -47,6 +47,8 @@ pub(crate) struct Start {
     pub(crate) replaces: Option<SessionRecord>,
     /// The device from which it begins.
     pub(crate) device: Option<DeviceId>,
+    /// When it was proved; `None`: now.
+    pub(crate) proved_at: Option<Timestamp>,
 }
 
 /// A session that has begun, and what its access token will say.
@@ -126,7 +128,7 @@ impl Ctx {
             ip: meta.ip.map(|ip| ip.to_string()),
             user_agent: meta.user_agent.as_deref().map(clean_user_agent),
             cip,
-            auth_time: now,
+            auth_time: start.proved_at.unwrap_or(now),
             amr: start.amr.text(),
             device: start.device,
         })

@@ -14,6 +14,9 @@ pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
+pub(crate) mod mfa_complete;
+pub(crate) mod mfa_disable;
+pub(crate) mod mfa_enrol;
 pub(crate) mod operator;
 pub(crate) mod passkeys;
 pub(crate) mod passkeys_login;
@@ -48,6 +51,7 @@ use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
+use crate::mfa::Seals;
 use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
@@ -62,6 +66,7 @@ pub use assurance::{Acr, Assurance};
 pub use authenticate::{AnyRole, Authenticated, Enrolling, Permission, Requirement, Role};
 pub use doors::LimitAxis;
 pub use login::{Credentials, Login};
+pub use mfa_disable::DisableProof;
 pub use passkeys::PasskeyOptions;
 pub use passkeys_login::PasskeyFor;
 pub use password::PasswordChange;
@@ -88,6 +93,7 @@ pub(crate) struct Ctx {
     pub(crate) courier: Courier,
     pub(crate) hasher: PasswordHasher,
     pub(crate) lockouts: Lockouts,
+    pub(crate) seals: Seals,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,

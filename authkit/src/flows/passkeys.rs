@@ -6,12 +6,15 @@ use serde_json::Value;
 
 use crate::audit::Entry;
 use crate::db::{Conn, Tx};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::events::Action;
-use crate::flows::{Amr, Ctx, PasskeyProof, Ruling};
-use crate::ids::{PasskeyChallengeId, PendingId, SessionId, UserId};
+use crate::flows::{Amr, Ctx, PasskeyProof};
+use crate::ids::{FactorId, PasskeyChallengeId, PendingId, SessionId, UserId};
 use crate::meta::RequestMeta;
-use crate::passkeys::{Asserted, Begun, Bound, Draft, Flaw, Purpose, credential_id, store as passkeys};
+use crate::mfa::{FactorInfo, FactorKind};
+use crate::passkeys::{
+    Asserted, Begun, Bound, Draft, Flaw, Passkey, Purpose, credential_id, store as passkeys,
+};
 
 /// What a page asks a browser for a passkey with.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,19 +101,18 @@ impl Ctx {
     }
 
     /// Judges a passkey that is given as a second factor, and uses its challenge up, whatever comes of it. The account's
-    /// row is held. What it proves comes back. A refusal is [`ErrorKind::MfaInvalid`]; its text, which the client does
-    /// not see, is a word for the audit, and telling it is the caller's.
+    /// row is held. What it proves comes back, or why it proves nothing: a word for the audit, which the caller writes.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] in a build or with settings that cannot check passkeys: refuses, and undoes everything.
+    /// [`crate::ErrorKind::Unavailable`] in a build or with settings that cannot check passkeys: refuses, and undoes everything.
     pub(crate) async fn judge_passkey(
         &self,
         tx: &mut Tx<'_>,
         meta: &RequestMeta,
         asked: Asked,
         proof: &PasskeyProof,
-    ) -> Result<Ruling<Amr>> {
-        let refused = |why: &'static str| Ok(Err(Error::new(ErrorKind::MfaInvalid, why)));
+    ) -> Result<std::result::Result<Amr, &'static str>> {
+        let refused = |why: &'static str| Ok(Err(why));
         let Some(answer) = Answer::read(proof) else { return refused("malformed") };
         let (Asked { purpose, bound }, now) = (asked, self.now());
         let for_whom = (purpose, Some(bound));
@@ -138,6 +140,24 @@ impl Ctx {
             self.audit.record(tx, meta, copied(bound.user)).await?;
         }
         refused(flaw.0)
+    }
+
+    /// The passkeys of an account, as factors.
+    pub(crate) async fn passkey_infos(&self, conn: &mut Conn<'_>, user: UserId) -> Result<Vec<FactorInfo>> {
+        let passkeys = passkeys::of_user(conn, user).await?;
+        let info = |passkey: Passkey| FactorInfo {
+            id: FactorId::from_uuid(passkey.id.as_uuid()),
+            kind: FactorKind::Passkey,
+            name: passkey.name,
+            confirmed: true,
+            last_used_at: passkey.last_used_at,
+        };
+        Ok(passkeys.into_iter().map(info).collect())
+    }
+
+    /// Removes all passkeys of an account, whose row is held. Returns how many there were.
+    pub(crate) async fn remove_passkeys(&self, tx: &mut Tx<'_>, user: UserId) -> Result<u64> {
+        passkeys::remove_of_user(tx.conn(), user).await
     }
 }
 

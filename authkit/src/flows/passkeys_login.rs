@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::audit::Entry;
-use crate::crypto::keys::KeyPurpose;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::device::Device;
@@ -17,9 +16,9 @@ use crate::flows::passkeys::{Answer, Asked, PasskeyOptions, belongs, copied};
 use crate::flows::{Amr, Ctx, Enrolling, Login, PasskeyProof};
 use crate::ids::{PasskeyChallengeId, UserId};
 use crate::meta::RequestMeta;
-use crate::mfa::{PendingToken, store as mfa};
+use crate::mfa::store as mfa;
 use crate::passkeys::{Asserted, Flaw, Looked, Owner, Purpose, store as passkeys};
-use crate::secret::{ExposeSecret as _, SecretString};
+use crate::secret::SecretString;
 use crate::users::UserStatus;
 
 /// What a passkey is asked for.
@@ -78,11 +77,7 @@ impl Ctx {
     /// Whose second factor is outstanding. Counts no try: nothing is judged here.
     async fn asked_by_pending(&self, token: &SecretString) -> Result<Asked> {
         let invalid = || Error::from(ErrorKind::MfaInvalid);
-        let token = PendingToken::parse(token.expose_secret()).ok_or_else(invalid)?;
-        let key = self.keys.by_kid(&self.db, token.key_id).await?.ok_or_else(invalid)?;
-        if !key.is_for(KeyPurpose::Token) || !token.verify(&key.bytes32()?) {
-            return Err(invalid());
-        }
+        let token = self.genuine_pending(token).await?.ok_or_else(invalid)?;
         let (id, user, now) = (token.id, token.user, self.now());
         let alive = self
             .db

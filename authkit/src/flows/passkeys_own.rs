@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::audit::Entry;
+use crate::config::MfaPolicy;
 use crate::db::Tx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
@@ -25,6 +26,10 @@ impl Ctx {
     ) -> Result<PasskeyOptions> {
         let name = check_name(name).map_err(|fault| Error::validation(vec![fault]))?;
         self.limit(Door::Other, meta).await?;
+        if self.config.mfa.policy == MfaPolicy::Off {
+            let off = Error::new(ErrorKind::Forbidden, "MFA_POLICY is off");
+            return Err(off.with_public("Passkeys cannot be set up here."));
+        }
         let auth = caller.caller();
         let (record, session) = self.require_current_session(auth).await?;
         self.require_fresh(auth).await?;

@@ -9,7 +9,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::routes::{
-    admin, link_schemas, links, login, logout, me, passkeys, password, refresh, sessions, signup, step_up,
+    admin, link_schemas, links, login, logout, me, mfa, mfa_schemas, passkeys, password, refresh, sessions,
+    signup, step_up,
 };
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
@@ -40,6 +41,12 @@ use crate::http::status::Code;
         me::remove,
         password::change,
         step_up::step_up,
+        mfa::complete,
+        mfa::show,
+        mfa::add_totp,
+        mfa::confirm_totp,
+        mfa::regenerate,
+        mfa::disable,
         links::verify,
         links::resend,
         links::request_reset,
@@ -58,7 +65,8 @@ use crate::http::status::Code;
         sessions::end,
         admin::lockouts,
         admin::clear_lockout,
-        admin::unlock_user
+        admin::unlock_user,
+        admin::reset_mfa
     ),
     components(schemas(
         signup::SignUpBody,
@@ -67,7 +75,21 @@ use crate::http::status::Code;
         input::RefreshBody,
         me::ProfileBody,
         password::PasswordBody,
-        step_up::StepUpBody,
+        mfa::TotpBody,
+        mfa::ConfirmBody,
+        mfa::FactorCodeBody,
+        mfa::EnrolmentAnswer,
+        mfa::BackupCodesAnswer,
+        mfa_schemas::CompleteByCodeOrPasskey,
+        mfa_schemas::CompleteByCodeBody,
+        mfa_schemas::CompleteByPasskeyBody,
+        mfa_schemas::PasskeyProofBody,
+        mfa_schemas::PasswordOrCode,
+        mfa_schemas::AnyProof,
+        mfa_schemas::PasswordProofBody,
+        mfa_schemas::CodeProofBody,
+        mfa_schemas::PasskeyOnlyBody,
+        mfa_schemas::LoginAnswer,
         links::AddressBody,
         links::NewAddressBody,
         link_schemas::LinkOrCode,
@@ -82,7 +104,9 @@ use crate::http::status::Code;
         passkeys::PasskeyOptionsAnswer,
         schemas::PasskeyList,
         answers::TokenAnswer,
+        answers::PendingAnswer,
         schemas::User,
+        schemas::MfaStatus,
         schemas::SessionList,
         schemas::LockoutList,
         schemas::ErrorBody,
@@ -90,6 +114,7 @@ use crate::http::status::Code;
     )),
     tags(
         (name = "auth", description = "Accounts and sessions."),
+        (name = "mfa", description = "Second factors."),
         (name = "passkeys", description = "Sign-in without a password, and a second factor beside one."),
         (name = "mail", description = "What mailed links are for."),
         (name = "admin", description = "What operators do.")
@@ -136,8 +161,18 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("me", &[Unauthenticated]),
     ("update_me", &[Unauthenticated, RateLimited]),
     ("delete_me", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
-    ("change_password", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
-    ("step_up", &[Unauthenticated, InvalidCredentials, RateLimited, Locked]),
+    ("change_password", &[Unauthenticated, InvalidCredentials, StepUpRequired, RateLimited, Locked]),
+    ("step_up", &[Unauthenticated, InvalidCredentials, MfaInvalid, StepUpRequired, RateLimited, Locked]),
+    ("complete_mfa", &[MfaInvalid, RateLimited, Locked]),
+    ("mfa", &[Unauthenticated]),
+    ("add_totp", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("confirm_totp", &[Unauthenticated, StepUpRequired, MfaInvalid, NotFound, RateLimited]),
+    ("regenerate_backup_codes", &[Unauthenticated, MfaInvalid, RateLimited, Locked]),
+    (
+        "disable_mfa",
+        &[Unauthenticated, InvalidCredentials, MfaInvalid, StepUpRequired, Conflict, RateLimited, Locked],
+    ),
+    ("reset_mfa", &[Unauthenticated, NotFound, RateLimited]),
     ("verify_email", &[LinkInvalid, RateLimited]),
     ("resend_verification", &[RateLimited]),
     ("request_password_reset", &[RateLimited]),

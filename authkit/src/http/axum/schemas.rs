@@ -79,6 +79,28 @@ pub(super) enum FactorKind {
     Passkey,
 }
 
+/// A second factor.
+#[derive(ToSchema)]
+pub(super) struct Factor {
+    /// Never changes.
+    id: Uuid,
+    r#type: FactorKind,
+    /// As its owner called it.
+    name: String,
+    /// Whether it counts: an authenticator app that is being set up does not yet.
+    confirmed: bool,
+}
+
+/// The second factors of an account.
+#[derive(ToSchema)]
+pub(super) struct MfaStatus {
+    /// Whether a sign-in asks for one.
+    enabled: bool,
+    factors: Vec<Factor>,
+    /// Backup codes that were not used yet.
+    backup_codes_remaining: u64,
+}
+
 /// A passkey.
 #[derive(ToSchema)]
 pub(super) struct Passkey {
