@@ -171,7 +171,7 @@ impl Ctx {
                 })
             })
             .await?;
-        Err(refusal.kind.into())
+        Err(Error::new(refusal.kind, format!("a passkey signed nobody in: {}", refusal.why)))
     }
 
     /// The device that shows itself, if it is the owner's; else a new one.

@@ -82,7 +82,7 @@ impl Ctx {
         users::take(tx.conn(), user).await?;
         let Some(answer) = Answer::read(proof) else {
             self.audit.record(tx, meta, refusal("malformed")).await?;
-            return Ok(Err(not_accepted()));
+            return Ok(Err(not_accepted("malformed")));
         };
         let for_whom = (Purpose::Register, Some(bound));
         let claimed =
@@ -90,14 +90,15 @@ impl Ctx {
         let Some(claimed) = claimed else {
             let looked = passkeys::look(tx.conn(), answer.challenge, &answer.credential_id).await?;
             let why = looked.challenge.and_then(|c| c.dead(Purpose::Register, Some(bound), now));
-            self.audit.record(tx, meta, refusal(why.unwrap_or("challenge_unknown"))).await?;
-            return Ok(Err(not_accepted()));
+            let why = why.unwrap_or("challenge_unknown");
+            self.audit.record(tx, meta, refusal(why)).await?;
+            return Ok(Err(not_accepted(why)));
         };
         let key = match self.ceremonies.finish_registration(&claimed.state, answer.credential)? {
             Ok(key) => key,
             Err(flaw) => {
                 self.audit.record(tx, meta, refusal(flaw.0)).await?;
-                return Ok(Err(not_accepted()));
+                return Ok(Err(not_accepted(flaw.0)));
             }
         };
         if passkeys::count(tx.conn(), user).await? >= MAX_PER_USER {
@@ -107,7 +108,7 @@ impl Ctx {
         let name = claimed.name.unwrap_or_default();
         let Some(passkey) = passkeys::add(tx.conn(), user, &name, &key, &*self.random, now).await? else {
             self.audit.record(tx, meta, refusal("registered_already")).await?;
-            return Ok(Err(not_accepted()));
+            return Ok(Err(not_accepted("registered_already")));
         };
         let Some((_, ended)) = self.change_credentials(tx, user, Some(epoch), Some(session)).await? else {
             // Undoes the new passkey: the account is not what the caller proved himself to.
@@ -185,9 +186,9 @@ impl Ctx {
     }
 }
 
-/// One answer for whatever is wrong with a new passkey; the audit tells.
-fn not_accepted() -> Error {
-    Error::new(ErrorKind::InvalidRequest, "a new passkey was not accepted")
+/// One answer for whatever is wrong with a new passkey; audit and log tell.
+fn not_accepted(why: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, format!("a new passkey was not accepted: {why}"))
         .with_public("The passkey was not accepted. Start again.")
 }
 
