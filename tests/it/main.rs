@@ -21,6 +21,7 @@ mod admin_lockouts;
 mod app;
 mod architecture;
 mod audit;
+mod browser;
 mod cli;
 mod client_address;
 mod clock_steps;

@@ -11,7 +11,9 @@
     reason = "helpers of tests fail by panicking, and they wait for and measure real processes"
 )]
 
+pub mod apt;
 pub mod backends;
+pub mod browser;
 pub mod client;
 pub mod load;
 pub mod postgres;
