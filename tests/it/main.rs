@@ -53,6 +53,8 @@ mod lockout_http;
 mod lockout_races;
 mod login;
 mod outage;
+mod pages;
+mod pages_browser;
 mod readme;
 mod refresh;
 mod revocation;
