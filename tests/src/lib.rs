@@ -11,8 +11,10 @@
     reason = "helpers of tests fail by panicking, and they wait for and measure real processes"
 )]
 
+pub mod apt;
 pub mod authenticator;
 pub mod backends;
+pub mod browser;
 pub mod client;
 pub mod load;
 pub mod postgres;

@@ -79,6 +79,11 @@ impl Refusal {
         self.code
     }
 
+    /// The sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Status of the answer.
     pub fn status(&self) -> StatusCode {
         self.code.status()

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::apt;
+
 pub use sink::{Sink, flood};
 
 /// Pinned, so that a new release cannot turn a green run red.
@@ -205,9 +207,7 @@ fn make() -> PathBuf {
             Command::new("python3").args(["-m", "venv"]).arg(&home).output().is_ok_and(|o| o.status.success())
         };
         if !venv() {
-            let script =
-                "apt-get update -q && apt-get install -y -q --no-install-recommends python3 python3-venv";
-            step(Command::new("sh").args(["-c", script]));
+            apt::install(&["python3", "python3-venv"], "");
             assert!(venv(), "python3 with venv is needed and could not be installed");
         }
         step(Command::new(home.join("bin/pip")).args(["install", "--quiet"]).args(PACKAGES));
