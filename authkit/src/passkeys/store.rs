@@ -22,10 +22,12 @@ const LOOK: &str = "SELECT c.purpose, c.user_id AS bound_user, c.epoch AS bound_
     LEFT JOIN authkit_passkeys p ON p.credential_id = $2
     LEFT JOIN authkit_users u ON u.id = p.user_id
     WHERE c.id = $1";
-/// The one guarded statement of a use (R1). `$4` to `$6` are null for a sign-in.
+/// The one guarded statement of a use (R1), which also reads the key that answers. `$4` to `$6` are null for a sign-in.
 const CLAIM: &str =
     "DELETE FROM authkit_passkey_challenges WHERE id = $1 AND purpose = $2 AND expires_at > $3
-    AND (user_id IS NULL OR (user_id = $4 AND epoch = $5 AND subject = $6))";
+      AND (user_id IS NULL OR (user_id = $4 AND epoch = $5 AND subject = $6))
+    RETURNING state, name,
+      (SELECT p.credential FROM authkit_passkeys p WHERE p.credential_id = $7 AND p.user_id = $4) AS credential";
 /// For an answer that was judged and refused: one challenge, one answer.
 const SPEND: &str = "DELETE FROM authkit_passkey_challenges WHERE id = $1";
 const END_OF_USER: &str = "DELETE FROM authkit_passkey_challenges WHERE user_id = $1";
@@ -42,7 +44,7 @@ const ADD: &str = "INSERT INTO authkit_passkeys (id, user_id, credential_id, cre
 /// that do not count stay at 0.
 const USE: &str =
     "UPDATE authkit_passkeys SET credential = $3, sign_count = $4, backed_up = $5, last_used_at = $6
-    WHERE id = $1 AND user_id = $2 AND (sign_count < $4 OR (sign_count = 0 AND $4 = 0))";
+    WHERE credential_id = $1 AND user_id = $2 AND (sign_count < $4 OR (sign_count = 0 AND $4 = 0))";
 const REMOVE: &str = "DELETE FROM authkit_passkeys WHERE id = $1 AND user_id = $2";
 const REMOVE_OF_USER: &str = "DELETE FROM authkit_passkeys WHERE user_id = $1";
 macro_rules! select {
