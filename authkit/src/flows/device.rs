@@ -59,18 +59,23 @@ impl Ctx {
         Ok(Device::New(DeviceToken::issue(kid, &key, id, email.key(), &*self.random)?))
     }
 
-    /// In the transaction that begins the session, after its user's row was taken.
+    /// In the transaction that begins the session, after its user's row was taken. Returns whether the user
+    /// is to be told: the device did not show itself, and nothing else about it was seen before either.
     pub(crate) async fn remember_device(
         &self,
         tx: &mut Tx<'_>,
         device: &Device,
         started: &Started,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (session, now) = (&started.session, self.now());
         match device {
-            Device::Known(known) => devices::store::touch(tx.conn(), known.id, now).await,
+            Device::Known(known) if known.is_due(now) => {
+                devices::store::touch(tx.conn(), known.id, now).await.map(|()| false)
+            }
+            Device::Known(_) => Ok(false),
             Device::New(new) => {
-                devices::store::insert(tx.conn(), new, session.user_id, session.epoch, now).await
+                devices::store::insert(tx.conn(), new, session.user_id, session.epoch, now).await?;
+                Ok(started.elsewhere)
             }
         }
     }

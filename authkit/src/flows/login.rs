@@ -152,9 +152,13 @@ impl Ctx {
                     if let Some((old, new)) = rehash {
                         passwords::rehash(tx.conn(), user, old, new).await?;
                     }
-                    ctx.remember_device(tx, device, &started).await?;
+                    let new_device = ctx.remember_device(tx, device, &started).await?;
                     ctx.succeed_in(tx, reservation).await?;
-                    let entry = Entry::success(Action::Login, user).session(started.session.id);
+                    let mut entry = Entry::success(Action::Login, user).session(started.session.id);
+                    if new_device {
+                        // The owner is told: the notice hangs on this detail.
+                        entry = entry.detail("new_device", true);
+                    }
                     ctx.audit.grant(tx, meta, entry).await?;
                     Ok(Ok(started))
                 })
