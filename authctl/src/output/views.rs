@@ -131,10 +131,10 @@ pub(crate) const MAIL: View = View {
     id: "id",
     columns: &[
         column("ID", "id", Kind::Id),
-        column("MAIL", "template", Kind::Text),
+        column("MAIL", "template", Kind::Id),
         column("STATE", "state", Kind::State),
         column("TRIES", "attempts", Kind::Text),
-        column("DUE (UTC)", "due_at", Kind::Time),
+        wide("DUE (UTC)", "due_at", Kind::Time),
         wide("LAST ERROR", "last_error", Kind::Text),
         wide("USER", "user_id", Kind::Id),
         wide("MADE (UTC)", "created_at", Kind::Time),
