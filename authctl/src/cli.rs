@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help that is printed as it stands")]
 
 mod lockout;
+mod passkey;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use authkit::{KeyPurpose, UserStatus};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use lockout::{LimitsCommand, LockoutCommand, LockoutWhich};
+pub(crate) use passkey::PasskeyCommand;
 
 /// Administers the accounts, roles, sessions and keys of authkit.
 ///
@@ -97,6 +99,9 @@ pub(crate) enum Command {
     /// Signed-in devices
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Passkeys of accounts
+    #[command(subcommand)]
+    Passkey(PasskeyCommand),
     /// Locks after failed attempts, and what counts towards them
     #[command(subcommand)]
     Lockout(LockoutCommand),

@@ -77,6 +77,15 @@ include-operation-id = "unlock"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
 
 [[operations]]
+include-operation-id = "list_passkeys"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+# Nor what an authenticator signed.
+[[operations]]
+include-operation-id = "finish_passkey_registration"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+[[operations]]
 include-operation-id = "list_lockouts"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
 "#;

@@ -12,6 +12,7 @@
 )]
 
 pub mod apt;
+pub mod authenticator;
 pub mod backends;
 pub mod browser;
 pub mod client;
@@ -27,6 +28,7 @@ pub mod stats;
 
 mod cargo;
 
+pub use authenticator::SoftKey;
 pub use backends::{Backend, Store};
 pub use client::{Answer, Client};
 pub use process::{Launch, ServerProcess, authctl};

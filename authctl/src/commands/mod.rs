@@ -8,6 +8,7 @@ mod limits;
 mod lockout;
 mod mail;
 mod migrate;
+mod passkey;
 mod role;
 mod seed;
 mod session;
@@ -17,7 +18,7 @@ mod user;
 use crate::app::App;
 use crate::cli::{
     Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MigrateCommand,
-    OutboxCommand, RoleCommand, SessionCommand, UserCommand,
+    OutboxCommand, PasskeyCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -32,6 +33,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::User(command) => Box::pin(user::run(app, command)).await,
         Command::Role(command) => role::run(app, command).await,
         Command::Session(command) => session::run(app, command).await,
+        Command::Passkey(command) => passkey::run(app, command).await,
         Command::Lockout(command) => lockout::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
@@ -69,6 +71,7 @@ impl Command {
             }
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
+            | Self::Passkey(PasskeyCommand::Remove { .. })
             | Self::Lockout(LockoutCommand::Clear { .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
             Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
@@ -78,6 +81,7 @@ impl Command {
             | Self::User(UserCommand::List { .. } | UserCommand::Show(_))
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
+            | Self::Passkey(PasskeyCommand::List { .. })
             | Self::Lockout(
                 LockoutCommand::List { .. }
                 | LockoutCommand::Show { .. }

@@ -6,7 +6,7 @@ use crate::devices::{self, DeviceToken, NewDevice, Presented};
 use crate::error::Result;
 use crate::flows::Ctx;
 use crate::flows::gate::Started;
-use crate::ids::DeviceId;
+use crate::ids::{DeviceId, UserId};
 use crate::secret::SecretString;
 use crate::users::Email;
 
@@ -47,6 +47,21 @@ impl Ctx {
         let Some(token) = token.and_then(DeviceToken::parse) else { return Ok(None) };
         let Some(key) = self.keys.by_kid(&self.db, token.key_id).await? else { return Ok(None) };
         Ok(token.verify(&key.bytes32()?, email.key()))
+    }
+
+    /// The device that shows itself, if it is that user's.
+    pub(crate) async fn own_device(
+        &self,
+        shown: Presented,
+        user: UserId,
+        email: &Email,
+    ) -> Result<Option<Presented>> {
+        let (device, key) = (shown.clone(), email.key().to_owned());
+        let owner = self
+            .db
+            .read(move |conn| Box::pin(async move { devices::store::owner(conn, &device, &key).await }))
+            .await?;
+        Ok((owner == Some(user)).then_some(shown))
     }
 
     /// The device that an attempt showed and that counted, else a new one.
