@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help that is printed as it stands")]
 
 mod lockout;
+mod mfa;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use authkit::{KeyPurpose, UserStatus};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use lockout::{LimitsCommand, LockoutCommand, LockoutWhich};
+pub(crate) use mfa::MfaCommand;
 
 /// Administers the accounts, roles, sessions and keys of authkit.
 ///
@@ -100,6 +102,9 @@ pub(crate) enum Command {
     /// Locks after failed attempts, and what counts towards them
     #[command(subcommand)]
     Lockout(LockoutCommand),
+    /// Second factors
+    #[command(subcommand)]
+    Mfa(MfaCommand),
     /// Look at access and refresh tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -408,6 +413,12 @@ pub(crate) enum KeyCommand {
     },
     /// Print the public keys that verify access tokens, as a JWK set
     Jwks,
+    /// Seal what second factors keep in the store anew under the newest MFA_ENCRYPTION_KEY; may be cut off and run again
+    Reencrypt {
+        /// Rows of one transaction
+        #[arg(long, value_name = "COUNT", default_value = "500", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        batch: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

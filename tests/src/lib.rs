@@ -13,10 +13,12 @@
 
 pub mod backends;
 pub mod client;
+pub mod factors;
 pub mod load;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod python;
 pub mod race;
 pub mod raw;
 pub mod redis;

@@ -7,6 +7,7 @@ mod key;
 mod limits;
 mod lockout;
 mod mail;
+mod mfa;
 mod migrate;
 mod role;
 mod seed;
@@ -16,8 +17,8 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MigrateCommand,
-    OutboxCommand, RoleCommand, SessionCommand, UserCommand,
+    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MfaCommand,
+    MigrateCommand, OutboxCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -33,6 +34,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Role(command) => role::run(app, command).await,
         Command::Session(command) => session::run(app, command).await,
         Command::Lockout(command) => lockout::run(app, command).await,
+        Command::Mfa(command) => mfa::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
         Command::Mail(command) => Box::pin(mail::run(app, command)).await,
@@ -70,6 +72,7 @@ impl Command {
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
             | Self::Lockout(LockoutCommand::Clear { .. })
+            | Self::Mfa(MfaCommand::Reset(_) | MfaCommand::BackupCodes { generate: true, .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
             Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
@@ -83,6 +86,7 @@ impl Command {
                 | LockoutCommand::Show { .. }
                 | LockoutCommand::Limits(LimitsCommand::Show(_)),
             )
+            | Self::Mfa(_)
             | Self::Token(_)
             | Self::Mail(
                 MailCommand::Preview { .. }
