@@ -140,6 +140,32 @@ pub(crate) const LIMIT: View = View {
     fields: &["name", "rate", "by", "remaining", "next_in_seconds"],
 };
 
+pub(crate) const MFA: View = View {
+    id: "user_id",
+    columns: &[
+        column("USER", "user_id", Kind::Id),
+        column("ENABLED", "enabled", Kind::Flag),
+        column("BACKUP CODES", "backup_codes_remaining", Kind::Text),
+        column("FACTORS", "factors", Kind::Text),
+    ],
+    fields: &["user_id", "enabled", "backup_codes_remaining", "factors"],
+};
+
+pub(crate) const MFA_POLICY: View = View {
+    id: "policy",
+    columns: &[
+        column("POLICY", "policy", Kind::Id),
+        column("REQUIRED ROLES", "required_roles", Kind::Text),
+        column("ACCOUNTS", "accounts", Kind::Text),
+        column("WITH A FACTOR", "with_factor", Kind::Text),
+        column("LACKING ONE", "lacking", Kind::Text),
+    ],
+    fields: &["policy", "required_roles", "accounts", "with_factor", "lacking"],
+};
+
+pub(crate) const REENCRYPTED: View =
+    View { id: "resealed", columns: &[], fields: &["looked_at", "resealed", "unreadable"] };
+
 pub(crate) const KEY: View = View {
     id: "kid",
     columns: &[
