@@ -84,3 +84,19 @@ id! {
     /// Identifies a device that signed in before.
     DeviceId
 }
+id! {
+    /// Identifies a second factor of a user: an authenticator app or a passkey.
+    FactorId
+}
+id! {
+    /// Identifies a sign-in whose second factor is outstanding.
+    PendingId
+}
+id! {
+    /// Identifies a passkey. Not the credential's own id, which its authenticator chose.
+    PasskeyId
+}
+id! {
+    /// Identifies a challenge for a passkey. Opens nothing: the signature over the challenge does.
+    PasskeyChallengeId
+}

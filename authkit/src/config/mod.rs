@@ -14,6 +14,7 @@ mod limits;
 mod load;
 mod lockout;
 mod mail;
+mod mfa;
 mod near;
 mod network;
 mod parse;
@@ -31,14 +32,16 @@ mod table;
 mod tokens;
 mod validate;
 mod value;
+mod webauthn;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use database_url::{redact_url, sqlite_file};
-pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
+pub use dev_keys::{complete_dev_secrets, dev_mfa_key, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
 pub use load::{FILE_NAME, check, load};
 pub use lockout::LockoutConfig;
 pub use mail::{MailConfig, Notice, SmtpTls};
+pub use mfa::{MfaConfig, MfaPolicy};
 pub use network::{Network, NetworkError, TrustedProxies};
 pub use parse::parse;
 pub use passwords::{Argon2Config, PasswordsConfig};
@@ -47,12 +50,14 @@ pub use reference::reference;
 pub use roles::BUILT_IN_ROLES;
 pub use secret_file::{SecretFile, read_secret_file};
 pub use secrets::Secrets;
+pub(crate) use secrets::fernet_key;
 pub use server::{ServerConfig, TokenTransport};
 pub use sessions::{SessionPolicy, SessionsConfig};
 pub use setting::{Section, Setting};
 pub use settings::{Settings, ShownSetting};
 pub use table::settings;
 pub use tokens::{JwtAlgorithm, TokensConfig};
+pub use webauthn::WebauthnConfig;
 
 /// Where the process runs. Decides which shortcuts are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,6 +105,10 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Locks after failed sign-ins.
     pub lockout: LockoutConfig,
+    /// Second factors.
+    pub mfa: MfaConfig,
+    /// Passkeys: the relying party.
+    pub webauthn: WebauthnConfig,
 }
 
 impl Config {

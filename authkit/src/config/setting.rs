@@ -14,12 +14,16 @@ pub enum Section {
     Tokens,
     /// Sessions and refresh tokens.
     Sessions,
+    /// Second factors.
+    Mfa,
     /// Limits of requests.
     Limits,
     /// Locks after failed sign-ins.
     Lockout,
     /// Mail: server, sender, what is not told.
     Mail,
+    /// Passkeys.
+    Passkeys,
 }
 
 impl Section {
@@ -29,9 +33,11 @@ impl Section {
         Self::Passwords,
         Self::Tokens,
         Self::Sessions,
+        Self::Mfa,
         Self::Limits,
         Self::Lockout,
         Self::Mail,
+        Self::Passkeys,
     ];
 
     /// The name for people.
@@ -42,8 +48,10 @@ impl Section {
             Self::Passwords => "Passwords",
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
+            Self::Mfa => "Second factors",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
+            Self::Passkeys => "Passkeys",
             Self::Lockout => "Locks after failed sign-ins",
         }
     }

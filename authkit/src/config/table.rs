@@ -4,6 +4,8 @@
 mod limits;
 mod lockout;
 mod mail;
+mod mfa;
+mod webauthn;
 
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
@@ -18,7 +20,11 @@ use crate::secret::SecretString;
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-        [SETTINGS, limits::SETTINGS, lockout::SETTINGS].into_iter().flatten().copied().collect()
+        [SETTINGS, mfa::SETTINGS, limits::SETTINGS, lockout::SETTINGS, webauthn::SETTINGS]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect()
     });
     &ALL
 }

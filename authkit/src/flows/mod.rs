@@ -1,22 +1,31 @@
 //! Flows: one story a file, one transaction. Features meet only here.
 
 pub(crate) mod account;
+pub(crate) mod assurance;
 pub(crate) mod attempt;
 pub(crate) mod authenticate;
 pub(crate) mod credential_change;
 pub(crate) mod device;
 pub(crate) mod doors;
 pub(crate) mod email_change;
+pub(crate) mod first_factor;
 pub(crate) mod gate;
 pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
+pub(crate) mod mfa_complete;
+pub(crate) mod mfa_disable;
+pub(crate) mod mfa_enrol;
 pub(crate) mod operator;
+pub(crate) mod passkeys;
+pub(crate) mod passkeys_login;
+pub(crate) mod passkeys_own;
 pub(crate) mod password;
 pub(crate) mod recovery;
 pub(crate) mod redeem;
 pub(crate) mod refresh;
+pub(crate) mod second_factor;
 pub(crate) mod signup;
 pub(crate) mod step_up;
 pub(crate) mod tokens;
@@ -42,6 +51,8 @@ use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
+use crate::mfa::Seals;
+use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
 use crate::sessions::owners::Owners;
@@ -50,10 +61,16 @@ use crate::time::{SharedClock, Timestamp};
 use crate::users::Email;
 
 pub use account::ProfileChange;
-pub use authenticate::{AnyRole, Assurance, Authenticated, Permission, Requirement, Role};
+pub(crate) use assurance::Amr;
+pub use assurance::{Acr, Assurance};
+pub use authenticate::{AnyRole, Authenticated, Enrolling, Permission, Requirement, Role};
 pub use doors::LimitAxis;
 pub use login::{Credentials, Login};
+pub use mfa_disable::DisableProof;
+pub use passkeys::PasskeyOptions;
+pub use passkeys_login::PasskeyFor;
 pub use password::PasswordChange;
+pub use second_factor::{PasskeyProof, SecondFactor};
 pub use signup::{SignUp, SignedUp};
 pub use step_up::StepUp;
 pub(crate) use tokens::ClaimsSource;
@@ -76,12 +93,14 @@ pub(crate) struct Ctx {
     pub(crate) courier: Courier,
     pub(crate) hasher: PasswordHasher,
     pub(crate) lockouts: Lockouts,
+    pub(crate) seals: Seals,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,
     pub(crate) roles: Roles,
     pub(crate) claims: Option<ClaimsSource>,
     pub(crate) issuer: String,
+    pub(crate) ceremonies: Ceremonies,
 }
 
 /// What a transaction decided: `Err` is a refusal whose traces are committed.

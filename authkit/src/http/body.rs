@@ -80,6 +80,11 @@ impl Refusal {
         self.code
     }
 
+    /// The sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Status of the answer.
     pub fn status(&self) -> StatusCode {
         self.code.status()
@@ -126,6 +131,9 @@ impl From<&Error> for Refusal {
             .with_message(error.public_message().to_owned())
             .with_fields(error.fields());
         refusal.limit = error.limit().cloned().map(Box::new);
+        if !error.satisfied_by().is_empty() {
+            refusal = refusal.with_detail("satisfied_by", error.satisfied_by().to_vec());
+        }
         match error.retry_after() {
             Some(after) => refusal.with_retry_after(after),
             None => refusal,
