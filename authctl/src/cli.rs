@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help that is printed as it stands")]
 
 mod lockout;
+mod mfa;
 mod passkey;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use authkit::{KeyPurpose, UserStatus};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use lockout::{LimitsCommand, LockoutCommand, LockoutWhich};
+pub(crate) use mfa::MfaCommand;
 pub(crate) use passkey::PasskeyCommand;
 
 /// Administers the accounts, roles, sessions and keys of authkit.
@@ -105,6 +107,9 @@ pub(crate) enum Command {
     /// Locks after failed attempts, and what counts towards them
     #[command(subcommand)]
     Lockout(LockoutCommand),
+    /// Second factors
+    #[command(subcommand)]
+    Mfa(MfaCommand),
     /// Look at access and refresh tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -413,6 +418,12 @@ pub(crate) enum KeyCommand {
     },
     /// Print the public keys that verify access tokens, as a JWK set
     Jwks,
+    /// Seal what second factors keep in the store anew under the newest MFA_ENCRYPTION_KEY; may be cut off and run again
+    Reencrypt {
+        /// Rows of one transaction
+        #[arg(long, value_name = "COUNT", default_value = "500", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        batch: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

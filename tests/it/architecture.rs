@@ -343,6 +343,16 @@ fn files_stay_small() {
 }
 
 #[test]
+fn every_test_file_is_compiled() {
+    let main = std::fs::read_to_string(root().join("tests/it/main.rs")).unwrap();
+    for (file, _) in sources("tests/it") {
+        let module = file.split(['/', '.']).next().unwrap();
+        let named = main.lines().any(|line| line.trim() == format!("mod {module};"));
+        assert!(named || module == "main", "tests/it/main.rs does not name {file}: its tests would not run");
+    }
+}
+
+#[test]
 fn no_lint_is_silenced_and_no_test_skipped() {
     // Spelled in two parts, so that this file does not find itself.
     let (allow, ignore) = (concat!("#[al", "low("), concat!("#[ig", "nore"));

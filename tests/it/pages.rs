@@ -100,8 +100,8 @@ on_both! {
         assert_page(&short, 422, "at least 8 characters");
         assert!(short.text.contains(r#"aria-invalid="true""#) && short.text.contains("<title>Error: "));
         assert!(!short.text.contains(r#"value="short""#), "{}", short.text);
-        assert_page(&set(OTHER, "something else entirely").await, 422, "Is not the same as the first.");
-        assert_page(&set(OTHER, "").await, 422, "Is not the same as the first.");
+        assert_page(&set(OTHER, "something else entirely").await, 422, "The two are not the same.");
+        assert_page(&set(OTHER, "").await, 422, "The two are not the same.");
         assert_page(&set(OTHER, OTHER).await, 200, "Your password is changed");
         assert_page(&set(OTHER, OTHER).await, 400, DEAD);
         refresh(&client, &old.refresh).await.assert_error(401, "REFRESH_INVALID");
@@ -157,7 +157,7 @@ on_both! {
         // The form stands there again with what may be shown; unknown addresses are answered alike.
         for email in ["ada@example.com", "nobody@example.com"] {
             let refused = typed(email, wrong).await;
-            assert_page(&refused, 400, DEAD);
+            assert_page(&refused, 400, "The address or the code is wrong, or the code is too old.");
             assert!(refused.text.contains(&format!(r#"value="{email}""#)) && !refused.text.contains(wrong), "{}", refused.text);
         }
         assert_page(&typed("no address", &code).await, 422, r#"id="email-fault""#);

@@ -91,7 +91,7 @@ async fn a_sign_up_is_verified_by_its_link() {
     client.request("HEAD", path, None).await.expect(200);
 
     browser.open(&link).await;
-    assert_eq!(browser.title().await, "Confirm your e-mail address · authkit");
+    assert_eq!(browser.title().await, "Confirm your address · authkit");
     browser.photograph("verify-email").await;
     client.post("/v1/auth/login", login.clone()).await.assert_error(403, "EMAIL_UNVERIFIED");
     world.press().await;
@@ -135,7 +135,7 @@ async fn a_password_is_reset_without_script_and_old_sessions_die() {
     assert_eq!(field.value().await, "");
     browser.photograph("reset-password-refused").await;
     fill(OTHER, "seven green lanterns").await;
-    browser.wait_for_text("Is not the same as the first.").await;
+    browser.wait_for_text("The two are not the same.").await;
     fill(OTHER, OTHER).await;
     browser.wait_for_text("Your password is changed").await;
     browser.photograph("reset-password-done").await;
@@ -200,7 +200,7 @@ async fn a_lock_is_ended_by_a_code_typed_on_a_phone() {
     browser.focused().await.type_text("ada@example.com\u{E004}").await;
     let wrong = if code == "12345678" { "12345679" } else { "12345678" };
     browser.focused().await.type_text(&format!("{wrong}\u{E007}")).await;
-    browser.wait_for_text("This link is not valid any more").await;
+    browser.wait_for_text("The address or the code is wrong").await;
     browser.photograph("unlock-code-phone-dark").await;
     assert_eq!(browser.find("#email").await.value().await, "ada@example.com");
     browser.find("#code").await.type_text(&format!("{} {}\u{E007}", &code[..4], &code[4..])).await;

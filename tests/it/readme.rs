@@ -97,6 +97,30 @@ async fn the_story_of_a_lock_runs_as_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_second_factors_runs_as_it_is_told() {
+    install_jq();
+    authkit_tests::factors::oathtool();
+    let server = Launch::bare_server().start().await;
+    let story = [
+        block_with("oathtool --totp -b \"$SECRET\")"),
+        block_with("--now '+30 seconds'"),
+        block_with("FRESH=("),
+    ];
+    let story = story.join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).map(str::trim).collect();
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, server.folder());
+
+    let is_status = |line: &&str| line.len() >= 3 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit);
+    let answers: Vec<&str> = said.lines().map(str::trim).filter(is_status).collect();
+    assert_eq!(answers, told, "{said}");
+    assert_eq!(told.len(), 14, "{told:?}");
+    assert!(said.contains("phone"), "the app is not listed: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_example_serves_its_guarded_route() {
     let block = block_with("--example embed");
     assert_eq!(block, "cargo run -p authkit --example embed --features axum");
@@ -129,6 +153,9 @@ fn no_command_is_left_out() {
         "-p authctl -- user list",
         "login() {",
         "-p authctl -- user unlock",
+        "oathtool --totp -b \"$SECRET\")",
+        "--now '+30 seconds'",
+        "FRESH=(",
     ];
     let elsewhere = ["--example embed", "cargo test --workspace"];
     for block in blocks() {

@@ -7,6 +7,7 @@ mod key;
 mod limits;
 mod lockout;
 mod mail;
+mod mfa;
 mod migrate;
 mod passkey;
 mod role;
@@ -17,8 +18,8 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MigrateCommand,
-    OutboxCommand, PasskeyCommand, RoleCommand, SessionCommand, UserCommand,
+    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MfaCommand,
+    MigrateCommand, OutboxCommand, PasskeyCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -35,6 +36,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Session(command) => session::run(app, command).await,
         Command::Passkey(command) => passkey::run(app, command).await,
         Command::Lockout(command) => lockout::run(app, command).await,
+        Command::Mfa(command) => mfa::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
         Command::Mail(command) => Box::pin(mail::run(app, command)).await,
@@ -73,6 +75,7 @@ impl Command {
             | Self::Session(SessionCommand::Revoke { all: true, .. })
             | Self::Passkey(PasskeyCommand::Remove { .. })
             | Self::Lockout(LockoutCommand::Clear { .. })
+            | Self::Mfa(MfaCommand::Reset(_) | MfaCommand::BackupCodes { generate: true, .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
             Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
@@ -87,6 +90,7 @@ impl Command {
                 | LockoutCommand::Show { .. }
                 | LockoutCommand::Limits(LimitsCommand::Show(_)),
             )
+            | Self::Mfa(_)
             | Self::Token(_)
             | Self::Mail(
                 MailCommand::Preview { .. }

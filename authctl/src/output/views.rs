@@ -140,6 +140,32 @@ pub(crate) const LIMIT: View = View {
     fields: &["name", "rate", "by", "remaining", "next_in_seconds"],
 };
 
+pub(crate) const MFA: View = View {
+    id: "user_id",
+    columns: &[
+        column("USER", "user_id", Kind::Id),
+        column("ENABLED", "enabled", Kind::Flag),
+        column("BACKUP CODES", "backup_codes_remaining", Kind::Text),
+        column("FACTORS", "factors", Kind::Text),
+    ],
+    fields: &["user_id", "enabled", "backup_codes_remaining", "factors"],
+};
+
+pub(crate) const MFA_POLICY: View = View {
+    id: "policy",
+    columns: &[
+        column("POLICY", "policy", Kind::Id),
+        column("REQUIRED ROLES", "required_roles", Kind::Text),
+        column("ACCOUNTS", "accounts", Kind::Text),
+        column("WITH A FACTOR", "with_factor", Kind::Text),
+        column("LACKING ONE", "lacking", Kind::Text),
+    ],
+    fields: &["policy", "required_roles", "accounts", "with_factor", "lacking"],
+};
+
+pub(crate) const REENCRYPTED: View =
+    View { id: "resealed", columns: &[], fields: &["looked_at", "resealed", "unreadable"] };
+
 pub(crate) const KEY: View = View {
     id: "kid",
     columns: &[
@@ -158,10 +184,10 @@ pub(crate) const MAIL: View = View {
     id: "id",
     columns: &[
         column("ID", "id", Kind::Id),
-        column("MAIL", "template", Kind::Text),
+        column("MAIL", "template", Kind::Id),
         column("STATE", "state", Kind::State),
         column("TRIES", "attempts", Kind::Text),
-        column("DUE (UTC)", "due_at", Kind::Time),
+        wide("DUE (UTC)", "due_at", Kind::Time),
         wide("LAST ERROR", "last_error", Kind::Text),
         wide("USER", "user_id", Kind::Id),
         wide("MADE (UTC)", "created_at", Kind::Time),

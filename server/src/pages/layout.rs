@@ -21,6 +21,15 @@ pub(super) async fn style() -> Response {
 
 /// A page. Addresses in it are relative, so that it works under any path that a proxy gives it.
 pub(super) fn page(pages: &Pages, status: StatusCode, title: &str, content: &Markup) -> Response {
+    framed(pages, status, title, false, content)
+}
+
+/// A page that says that something is done.
+pub(super) fn done(pages: &Pages, title: &str, content: &Markup) -> Response {
+    framed(pages, StatusCode::OK, title, true, content)
+}
+
+fn framed(pages: &Pages, status: StatusCode, title: &str, done: bool, content: &Markup) -> Response {
     let failed = status.is_client_error() || status.is_server_error();
     let document = html! {
         (DOCTYPE)
@@ -37,7 +46,7 @@ pub(super) fn page(pages: &Pages, status: StatusCode, title: &str, content: &Mar
             body {
                 main {
                     p.product { (pages.product()) }
-                    h1 { (title) }
+                    h1.done[done] { (title) }
                     (content)
                 }
             }
@@ -112,10 +121,10 @@ impl Field<'_> {
 pub(super) fn fault_of(faults: &[FieldError], pointer: &str) -> Option<String> {
     let of_it: Vec<&str> =
         faults.iter().filter(|fault| fault.pointer == pointer).map(|fault| fault.message.as_ref()).collect();
-    (!of_it.is_empty()).then(|| sentence(&of_it.join(", and ")))
+    (!of_it.is_empty()).then(|| of_it.into_iter().map(sentence).collect::<Vec<_>>().join(" "))
 }
 
-/// Messages of fields start in the middle of a sentence: "must be …".
+/// Some messages of fields are the rest of a sentence that began with the field: "must be …".
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
@@ -152,9 +161,9 @@ mod tests {
     fn faults_become_sentences() {
         let faults = [
             FieldError::new("/new_password", FieldCode::TooShort, "must have at least 8 characters"),
-            FieldError::new("/new_password", FieldCode::TooCommon, "is too common"),
+            FieldError::new("/new_password", FieldCode::TooCommon, "This is too common."),
         ];
-        let expected = "Must have at least 8 characters, and is too common.";
+        let expected = "Must have at least 8 characters. This is too common.";
         assert_eq!(fault_of(&faults, "/new_password").as_deref(), Some(expected));
         assert_eq!(fault_of(&faults, "/email"), None);
     }

@@ -16,7 +16,7 @@ use maud::{Markup, html};
 
 use super::Pages;
 use super::form::Form;
-use super::layout::{Field, alert, fault_of, page};
+use super::layout::{Field, alert, done, fault_of, page};
 
 /// Characters of a link's secret at the most; ours have fewer.
 const MAX_TOKEN: usize = 128;
@@ -35,8 +35,8 @@ struct LinkPage {
 static PAGES: [LinkPage; 5] = [
     LinkPage {
         purpose: LinkPurpose::VerifyEmail,
-        title: "Confirm your e-mail address",
-        lead: "One click, and we know that this address is yours.",
+        title: "Confirm your address",
+        lead: "One click, and we know that this e-mail address is yours.",
         button: "Confirm this address",
         done_title: "Your address is confirmed",
         done: "Thank you. You can close this page and sign in.",
@@ -51,7 +51,7 @@ static PAGES: [LinkPage; 5] = [
     },
     LinkPage {
         purpose: LinkPurpose::ChangeEmail,
-        title: "Confirm your new e-mail address",
+        title: "Confirm your new address",
         lead: "From then on you sign in with this address. Your other devices will be signed out.",
         button: "Use this address",
         done_title: "Your address is changed",
@@ -116,11 +116,11 @@ async fn act(
             (LinkProof::code(email.as_str(), code), Carried::Email(email))
         }
     };
-    let done = match perform(link.purpose, &pages, proof, &mut form, &meta).await {
-        Ok(()) => html! { p.done { (link.done) } },
+    let content = match perform(link.purpose, &pages, proof, &mut form, &meta).await {
+        Ok(()) => html! { p { (link.done) } },
         Err(error) => return failed(&pages, link, &carried, error),
     };
-    page(&pages, StatusCode::OK, link.done_title, &done)
+    done(&pages, link.done_title, &content)
 }
 
 async fn perform(
@@ -150,7 +150,7 @@ fn same(new: &SecretString, again: &SecretString) -> Result<()> {
     if new.expose_secret() == again.expose_secret() {
         return Ok(());
     }
-    Err(Error::field("/repeat", FieldCode::Format, "is not the same as the first"))
+    Err(Error::field("/repeat", FieldCode::Format, "The two are not the same."))
 }
 
 /// Nothing can be done with this link: one page for whatever is wrong with it.
@@ -263,6 +263,8 @@ fn told(error: &Error) -> String {
             let unit = if minutes == 1 { "minute" } else { "minutes" };
             format!("Too many requests. Try again in {minutes} {unit}.")
         }
+        // Which of them is wrong, nobody is told: that would tell who has an account.
+        (ErrorKind::LinkInvalid, _) => "The address or the code is wrong, or the code is too old.".into(),
         _ => error.public_message().to_owned(),
     }
 }
