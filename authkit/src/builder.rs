@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use serde::Serialize;
 
+use crate::api_keys::Touches;
 use crate::audit::{Audit, Hook};
 use crate::authz::Roles;
 use crate::config::{Config, Environment, Secrets};
@@ -259,6 +260,7 @@ impl AuthKitBuilder {
             courier,
             hasher,
             lockouts,
+            touches: Touches::default(),
             breach,
             revocations,
             verified: VerifiedCache::new(verifier, DEFAULT_CAPACITY),

@@ -73,6 +73,14 @@ id! {
     LinkId
 }
 id! {
+    /// Identifies an API key. Opens nothing: the key's secret does.
+    ApiKeyId
+}
+id! {
+    /// Identifies a request that carried an idempotency key.
+    IdempotencyId
+}
+id! {
     /// Identifies a mail in the outbox.
     MailId
 }

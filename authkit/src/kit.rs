@@ -1,5 +1,6 @@
 //! The kit: what an application holds.
 
+mod api_keys;
 mod limits;
 mod links;
 
@@ -31,6 +32,7 @@ use crate::meta::RequestMeta;
 use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
 
+pub use api_keys::ApiKeys;
 pub use limits::Limits;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.
@@ -208,12 +210,13 @@ impl AuthKit {
         self.ctx.delete_account(auth, meta).await
     }
 
-    /// Judges an access token: signature, claims, revocation, network.
+    /// Judges an access token (signature, claims, revocation, network) or an API key, which asks the store each time.
     ///
     /// # Errors
-    /// [`ErrorKind::Unauthenticated`]; [`ErrorKind::Unavailable`] when revocations could not be read for 10 s.
-    pub async fn authenticate(&self, access_token: &str, meta: &RequestMeta) -> Result<Authenticated> {
-        self.ctx.authenticate(access_token, meta).await
+    /// [`ErrorKind::Unauthenticated`]; [`ErrorKind::Unavailable`] when revocations could not be read for 10 s;
+    /// [`ErrorKind::RateLimited`] for an API key that is used too often.
+    pub async fn authenticate(&self, token_or_key: &str, meta: &RequestMeta) -> Result<Authenticated> {
+        self.ctx.authenticate(token_or_key, meta).await
     }
 
     /// The public keys that verify access tokens. Empty with HS256.
@@ -428,8 +431,12 @@ pub struct Sessions<'k> {
 
 impl Sessions<'_> {
     /// Live sessions of the caller, the one last used first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for an API key.
     pub async fn own(&self, auth: &Authenticated) -> Result<Vec<Session>> {
-        self.live(auth.user_id(), Some(auth.session_id())).await
+        let claims = auth.signed_in()?;
+        self.live(claims.sub, Some(claims.sid)).await
     }
 
     /// Live sessions of a user, the one last used first.

@@ -68,6 +68,7 @@
 )]
 
 pub mod admin;
+mod api_keys;
 pub mod audit;
 pub mod authz;
 mod builder;
@@ -99,6 +100,7 @@ pub mod testing;
 pub mod time;
 mod users;
 
+pub use api_keys::{ApiKey, ApiKeyFilter, ApiKeyStatus, NewApiKey};
 pub use audit::Hook;
 pub use builder::AuthKitBuilder;
 pub use crypto::keys::{KeyInfo, KeyPurpose, KeyState};
@@ -107,11 +109,11 @@ pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
-    Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
+    AnyRole, ApiKeyRequest, Assurance, Authenticated, ClaimsContext, Credential, Credentials, LimitAxis,
+    Login, PasswordChange, Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{DeviceId, EventId, LinkId, LockoutId, MailId, SessionId, UserId};
-pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
+pub use ids::{ApiKeyId, DeviceId, EventId, LinkId, LockoutId, MailId, SessionId, UserId};
+pub use kit::{ApiKeys, AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};

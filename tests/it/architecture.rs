@@ -65,6 +65,9 @@ const OWNERS: &[(&str, &str)] = &[
     ("authkit_passwords", "passwords"),
     ("authkit_links", "links"),
     ("authkit_lockouts", "lockout"),
+    ("authkit_api_keys", "api_keys"),
+    ("authkit_idempotency", "idempotency"),
+    ("authkit_cleanup", "cleanup"),
     ("authkit_devices", "devices"),
 ];
 

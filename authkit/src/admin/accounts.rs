@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Changed;
+use crate::api_keys::store as api_keys;
 use crate::audit::{Audit, Entry};
 use crate::authz::{SUPER_ADMIN, store as roles};
 use crate::crypto::password::{HashKind, recognise};
@@ -356,6 +357,9 @@ impl Ctx {
         if to != UserStatus::Active {
             let ended = sessions::end_of_user(tx.conn(), user, None, EndReason::AccountState, now).await?;
             entry = entry.detail("sessions_ended", ended.len());
+        }
+        if to == UserStatus::Deleted {
+            api_keys::revoke_of_user(tx.conn(), user, now).await?;
         }
         self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
         self.audit.grant(tx, meta, entry).await?;

@@ -3,6 +3,7 @@
 //! [`Admin`] gives each operation a transaction of its own; [`AdminIn`] runs it in the host's.
 
 mod accounts;
+mod api_keys;
 mod keys;
 mod limits;
 mod links;

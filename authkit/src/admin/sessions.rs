@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::api_keys::store as api_keys;
 use crate::audit::Entry;
 use crate::config::JwtAlgorithm;
 use crate::crypto::keys::KeyPurpose;
@@ -68,7 +69,9 @@ impl Ctx {
         let accounts = users::bump_all(tx.conn(), now).await?;
         let ended = sessions::end_all(tx.conn(), EndReason::Revoked, now).await?;
         links::end_all(tx.conn(), LinkEnd::Revoked, now).await?;
-        for purpose in [KeyPurpose::Token, KeyPurpose::Link, KeyPurpose::Jwt] {
+        // A copy of the store may hold keys that were revoked since.
+        api_keys::revoke_all(tx.conn(), now).await?;
+        for purpose in [KeyPurpose::Token, KeyPurpose::Link, KeyPurpose::ApiKey, KeyPurpose::Jwt] {
             self.keys.replace(tx, purpose).await?;
         }
         let entry = Entry::system(Action::SessionEnd).detail("all", true).detail("sessions_ended", ended);

@@ -7,6 +7,7 @@
 //! ([`complete_dev_secrets`]).
 
 mod accounts;
+mod api_keys;
 mod database_url;
 mod dev_keys;
 mod http_url;
@@ -33,6 +34,7 @@ mod validate;
 mod value;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
+pub use api_keys::ApiKeysConfig;
 pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
@@ -94,6 +96,8 @@ pub struct Config {
     pub tokens: TokensConfig,
     /// Sessions and refresh tokens.
     pub sessions: SessionsConfig,
+    /// API keys.
+    pub api_keys: ApiKeysConfig,
     /// Mail: server, sender, what is not told.
     pub mail: MailConfig,
     /// Limits of requests, and the limiter that several processes share.

@@ -14,6 +14,8 @@ pub enum Section {
     Tokens,
     /// Sessions and refresh tokens.
     Sessions,
+    /// API keys.
+    ApiKeys,
     /// Limits of requests.
     Limits,
     /// Locks after failed sign-ins.
@@ -29,6 +31,7 @@ impl Section {
         Self::Passwords,
         Self::Tokens,
         Self::Sessions,
+        Self::ApiKeys,
         Self::Limits,
         Self::Lockout,
         Self::Mail,
@@ -42,6 +45,7 @@ impl Section {
             Self::Passwords => "Passwords",
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
+            Self::ApiKeys => "API keys",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
             Self::Lockout => "Locks after failed sign-ins",

@@ -1,6 +1,7 @@
 //! Flows: one story a file, one transaction. Features meet only here.
 
 pub(crate) mod account;
+pub(crate) mod api_keys;
 pub(crate) mod attempt;
 pub(crate) mod authenticate;
 pub(crate) mod credential_change;
@@ -27,6 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api_keys::Touches;
 use crate::audit::{Audit, Entry};
 use crate::authz::Roles;
 use crate::config::{Config, EmailVerification};
@@ -50,7 +52,8 @@ use crate::time::{SharedClock, Timestamp};
 use crate::users::Email;
 
 pub use account::ProfileChange;
-pub use authenticate::{AnyRole, Assurance, Authenticated, Permission, Requirement, Role};
+pub use api_keys::ApiKeyRequest;
+pub use authenticate::{AnyRole, Assurance, Authenticated, Credential, Permission, Requirement, Role};
 pub use doors::LimitAxis;
 pub use login::{Credentials, Login};
 pub use password::PasswordChange;
@@ -76,6 +79,7 @@ pub(crate) struct Ctx {
     pub(crate) courier: Courier,
     pub(crate) hasher: PasswordHasher,
     pub(crate) lockouts: Lockouts,
+    pub(crate) touches: Touches,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,

@@ -296,6 +296,7 @@ fn notice_of(event: &Event, told: &Told) -> Option<Notice> {
         "mfa.add" | "mfa.confirm" | "passkey.add" if done => Some(Notice::FactorAdded),
         "mfa.remove" | "mfa.disable" | "mfa.reset" | "passkey.remove" if done => Some(Notice::FactorRemoved),
         "login" if done && is_set("new_device") => Some(Notice::NewDevice),
+        "api_key.create" if done => Some(Notice::ApiKeyCreated),
         "lockout.lock" => Some(Notice::AccountLocked),
         "refresh.reuse" => Some(Notice::RefreshReplayed),
         _ => None,

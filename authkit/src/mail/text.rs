@@ -68,6 +68,7 @@ impl Template {
             | Self::FactorRemoved
             | Self::NewDevice
             | Self::AccountLocked
+            | Self::ApiKeyCreated
             | Self::RefreshReplayed => &["name", "at", "ip"],
         }
     }

@@ -59,6 +59,6 @@ pub(in crate::http::axum) async fn end(
     PathId(session): PathId<SessionId>,
 ) -> Result<Response, ApiError> {
     state.kit().sessions().end_own(&caller, session, &meta).await?;
-    let own = session == caller.session_id();
+    let own = caller.session_id() == Some(session);
     Ok(if own { answers::signed_out(&state) } else { answers::done() })
 }
