@@ -20,6 +20,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::events::{Event, Publisher};
 use crate::flows::{ClaimsContext, ClaimsSource, Ctx};
+use crate::idempotency::Idempotency;
 use crate::kit::AuthKit;
 use crate::limits::Limiter;
 use crate::lockout::Lockouts;
@@ -243,6 +244,7 @@ impl AuthKitBuilder {
             config.mail.clone(),
             mailer.is_some(),
         );
+        let idempotency = Idempotency::new(Arc::clone(&clock), Arc::clone(&random), Arc::clone(&keys));
         let limiter = Limiter::new(&config, &clock)?;
         let texts = Texts::new(&config.passwords.product_name, &config.server.public_url, mail_texts)?;
         let sender = config.mail.sender().to_owned();
@@ -261,6 +263,7 @@ impl AuthKitBuilder {
             hasher,
             lockouts,
             touches: Touches::default(),
+            idempotency,
             breach,
             revocations,
             verified: VerifiedCache::new(verifier, DEFAULT_CAPACITY),

@@ -82,6 +82,7 @@ mod flows;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod http;
+mod idempotency;
 pub mod ids;
 mod kit;
 mod limits;
@@ -91,6 +92,7 @@ pub mod mail;
 pub mod manual;
 pub mod meta;
 mod passwords;
+mod precondition;
 pub mod random;
 pub mod secret;
 mod sessions;
@@ -122,6 +124,7 @@ pub use meta::RequestMeta;
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]
 pub use passwords::breach::HttpRangeLookup;
 pub use passwords::breach::{BreachCheck, BreachLookup};
+pub use precondition::Precondition;
 pub use sessions::Session;
 pub use users::{Email, User, UserFilter, UserStatus};
 

@@ -2,6 +2,10 @@
 
 use std::net::IpAddr;
 
+use uuid::Uuid;
+
+use crate::ids::IdempotencyId;
+
 /// What a flow may know of the request that caused it. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,6 +21,15 @@ pub struct RequestMeta {
     pub operator: Option<String>,
     /// Why an operator acts, for the audit.
     pub reason: Option<String>,
+    /// The idempotency key that its effect is tied to.
+    pub(crate) claim: Option<Claim>,
+}
+
+/// The right to carry out a request that came with an idempotency key, as long as its lease is not another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) id: IdempotencyId,
+    pub(crate) lease: Uuid,
 }
 
 impl RequestMeta {
@@ -43,6 +56,14 @@ impl RequestMeta {
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
         self.request_id = Some(request_id.into());
+        self
+    }
+
+    /// Ties what is done to an idempotency key.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "keys come by HTTP"))]
+    #[must_use]
+    pub(crate) fn with_claim(mut self, claim: Claim) -> Self {
+        self.claim = Some(claim);
         self
     }
 

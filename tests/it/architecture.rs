@@ -14,6 +14,7 @@ const LEVELS: &[(&str, u32)] = &[
     ("random", 0),
     ("secret", 0),
     ("meta", 0),
+    ("precondition", 0),
     ("crypto", 10),
     ("events", 10),
     ("db", 11),

@@ -18,6 +18,7 @@ use crate::links::{EndReason as LinkEnd, LinkPurpose, store as links};
 use crate::mail::Outbox;
 use crate::meta::RequestMeta;
 use crate::passwords::store as passwords;
+use crate::precondition::Precondition;
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::sessions::revocations::Revocation;
 use crate::sessions::{EndReason, store as sessions};
@@ -102,6 +103,8 @@ pub struct UserChange {
     pub profile: Option<Value>,
     /// A new address, not proved. Ends all sessions.
     pub email: Option<String>,
+    /// Which versions of the account may be changed.
+    pub only_if: Precondition,
 }
 
 #[derive(Debug)]
@@ -109,6 +112,7 @@ pub(crate) struct CheckedChange {
     name: Option<String>,
     profile: Option<Value>,
     email: Option<Email>,
+    only_if: Precondition,
 }
 
 impl UserChange {
@@ -127,7 +131,7 @@ impl UserChange {
             }
         };
         if faults.is_empty() {
-            Ok(CheckedChange { name, profile: self.profile, email })
+            Ok(CheckedChange { name, profile: self.profile, email, only_if: self.only_if })
         } else {
             Err(Error::validation(faults))
         }
@@ -238,6 +242,9 @@ impl Ctx {
         let now = self.now();
         let Some(record) = self.take(tx, user).await? else { return Ok(Err(not_found())) };
         let before = record.user;
+        if let Err(refusal) = change.only_if.check(&before.version_tag()) {
+            return Ok(Err(refusal));
+        }
         let name = change.name.clone().unwrap_or_else(|| before.name.clone());
         let profile = change.profile.clone().unwrap_or_else(|| before.profile.clone());
         let email = change.email.as_ref().filter(|email| email.address() != before.email);

@@ -11,7 +11,7 @@ use crate::authz::{check_permission, covers};
 use crate::config::ApiKeysConfig;
 use crate::error::{Error, FieldCode, FieldError, Result};
 use crate::ids::{ApiKeyId, UserId};
-use crate::secret::SecretString;
+use crate::secret::{ExposeSecret as _, SecretString};
 use crate::time::Timestamp;
 use crate::users::check_name;
 
@@ -78,6 +78,21 @@ pub struct NewApiKey {
     pub api_key: ApiKey,
     /// For `Authorization: Bearer`. The store has a keyed hash only.
     pub key: SecretString,
+}
+
+/// The JSON of a [`NewApiKey`]: the one place where a key's text is written out.
+#[derive(Serialize)]
+pub(crate) struct ShownApiKey<'a> {
+    #[serde(flatten)]
+    api_key: &'a ApiKey,
+    key: &'a str,
+}
+
+impl NewApiKey {
+    /// As its owner gets it.
+    pub(crate) fn shown(&self) -> ShownApiKey<'_> {
+        ShownApiKey { api_key: &self.api_key, key: self.key.expose_secret() }
+    }
 }
 
 /// Which keys are wanted. Empty means all.

@@ -176,7 +176,10 @@ impl Ctx {
             .detail("scopes", new.scopes.clone())
             .detail("expires_at", made.expires_at.to_string());
         self.audit.grant(tx, meta, entry).await?;
-        Ok(Ok(NewApiKey { api_key: made.describe(now), key: token.text() }))
+        let made = NewApiKey { api_key: made.describe(now), key: token.text() };
+        // The key could not be told again.
+        self.idempotency.keep_in(tx, meta, 201, &made.shown()).await?;
+        Ok(Ok(made))
     }
 
     /// Ends a key of the caller's own. One answer for a key of another and for one that is over.

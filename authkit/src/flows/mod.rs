@@ -13,6 +13,7 @@ pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
+pub(crate) mod once;
 pub(crate) mod operator;
 pub(crate) mod password;
 pub(crate) mod recovery;
@@ -39,6 +40,7 @@ use crate::crypto::verified_cache::VerifiedCache;
 use crate::db::{Db, Job, Tx};
 use crate::error::{Error, Result};
 use crate::events::Action;
+use crate::idempotency::Idempotency;
 use crate::ids::{SessionId, UserId};
 use crate::limits::Limiter;
 use crate::lockout::Lockouts;
@@ -80,6 +82,7 @@ pub(crate) struct Ctx {
     pub(crate) hasher: PasswordHasher,
     pub(crate) lockouts: Lockouts,
     pub(crate) touches: Touches,
+    pub(crate) idempotency: Idempotency,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,
@@ -113,7 +116,8 @@ impl Ctx {
     }
 
     /// Runs `effect` in a write transaction. An error of a host's hook undoes the effect alone: the refusal is
-    /// audited and committed. Without hooks an error undoes everything.
+    /// audited and committed. Without hooks an error undoes everything. An effect of a request that came with an
+    /// idempotency key comes about once.
     pub(crate) async fn decide<T, F>(
         self: &Arc<Self>,
         meta: &RequestMeta,
@@ -127,12 +131,18 @@ impl Ctx {
     {
         let ctx = Arc::clone(self);
         if !self.audit.has_hooks() {
-            let job = Arc::new((ctx, effect));
+            let job = Arc::new((ctx, effect, meta.claim));
             return self
                 .db
                 .write(move |tx| {
                     let job = Arc::clone(&job);
-                    Box::pin(async move { (job.1)(&job.0, tx).await })
+                    Box::pin(async move {
+                        let ruling = (job.1)(&job.0, tx).await?;
+                        if ruling.is_ok() {
+                            job.0.idempotency.effected(tx, job.2).await?;
+                        }
+                        Ok(ruling)
+                    })
                 })
                 .await?;
         }
@@ -146,6 +156,9 @@ impl Ctx {
                     match effect(ctx, tx).await {
                         Ok(ruling) => {
                             tx.release(point).await?;
+                            if ruling.is_ok() {
+                                ctx.idempotency.effected(tx, meta.claim).await?;
+                            }
                             Ok(ruling)
                         }
                         Err(error) if !tx.refused_by_hook() || crate::db::ends_transaction(&error) => {
