@@ -92,3 +92,11 @@ id! {
     /// Identifies a device that signed in before.
     DeviceId
 }
+id! {
+    /// Identifies a second factor of a user: an authenticator app or a passkey.
+    FactorId
+}
+id! {
+    /// Identifies a sign-in whose second factor is outstanding.
+    PendingId
+}

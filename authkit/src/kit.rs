@@ -24,7 +24,8 @@ use crate::error::{ErrorKind, Result};
 use crate::events::{Action, Event};
 use crate::flows::doors::Door;
 use crate::flows::{
-    Authenticated, Credentials, Ctx, Login, PasswordChange, ProfileChange, SignUp, SignedUp, StepUp, Tokens,
+    Authenticated, Credentials, Ctx, Enrolling, Login, PasswordChange, ProfileChange, SignUp, SignedUp,
+    StepUp, Tokens,
 };
 use crate::ids::{SessionId, UserId};
 use crate::mail::{Delivery, MailHealth};
@@ -210,13 +211,24 @@ impl AuthKit {
         self.ctx.delete_account(auth, meta).await
     }
 
-    /// Judges an access token (signature, claims, revocation, network) or an API key, which asks the store each time.
+    /// Judges an access token (signature, claims, revocation, network, and whether the session has the second factor that
+    /// the policy asks of its user) or an API key, which asks the store each time.
     ///
     /// # Errors
-    /// [`ErrorKind::Unauthenticated`]; [`ErrorKind::Unavailable`] when revocations could not be read for 10 s;
+    /// [`ErrorKind::Unauthenticated`]; [`ErrorKind::StepUpRequired`] where the policy asks for a second factor that was
+    /// not given, or is not set up yet; [`ErrorKind::Unavailable`] when revocations could not be read for 10 s;
     /// [`ErrorKind::RateLimited`] for an API key that is used too often.
     pub async fn authenticate(&self, token_or_key: &str, meta: &RequestMeta) -> Result<Authenticated> {
         self.ctx.authenticate(token_or_key, meta).await
+    }
+
+    /// As [`Self::authenticate`], also for a caller whom the policy allows nothing but to set up a second factor, or to
+    /// give it: for the doors that do that.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`], without [`ErrorKind::StepUpRequired`].
+    pub async fn authenticate_enrolling(&self, access_token: &str, meta: &RequestMeta) -> Result<Enrolling> {
+        self.ctx.authenticate_enrolling(access_token, meta).await
     }
 
     /// The public keys that verify access tokens. Empty with HS256.

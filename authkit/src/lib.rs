@@ -91,6 +91,7 @@ pub mod lockout;
 pub mod mail;
 pub mod manual;
 pub mod meta;
+mod mfa;
 mod passwords;
 mod precondition;
 pub mod random;
@@ -111,15 +112,19 @@ pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    AnyRole, ApiKeyRequest, Assurance, Authenticated, ClaimsContext, Credential, Credentials, LimitAxis,
-    Login, PasswordChange, Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
+    Acr, AnyRole, ApiKeyRequest, Assurance, Authenticated, ClaimsContext, Credential, Credentials, Enrolling,
+    LimitAxis, Login, PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement, Role,
+    SecondFactor, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use ids::{ApiKeyId, DeviceId, EventId, LinkId, LockoutId, MailId, SessionId, UserId};
+pub use ids::{
+    ApiKeyId, DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PendingId, SessionId, UserId,
+};
 pub use kit::{ApiKeys, AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
+pub use mfa::{FactorKind, PendingSignIn};
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]
 pub use passwords::breach::HttpRangeLookup;

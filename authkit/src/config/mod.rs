@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod lockout;
 mod mail;
+mod mfa;
 mod near;
 mod network;
 mod parse;
@@ -41,6 +42,7 @@ pub use limits::{LimitsConfig, Rate, RedisConfig};
 pub use load::{FILE_NAME, check, load};
 pub use lockout::LockoutConfig;
 pub use mail::{MailConfig, Notice, SmtpTls};
+pub use mfa::{MfaConfig, MfaPolicy};
 pub use network::{Network, NetworkError, TrustedProxies};
 pub use parse::parse;
 pub use passwords::{Argon2Config, PasswordsConfig};
@@ -104,6 +106,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Locks after failed sign-ins.
     pub lockout: LockoutConfig,
+    /// Second factors.
+    pub mfa: MfaConfig,
 }
 
 impl Config {

@@ -73,6 +73,8 @@ actions! {
     LinkRefuse = "link.refuse",
     /// A sign-in by password, granted or refused.
     Login = "login",
+    /// A first factor was right, and the second one is outstanding.
+    MfaPending = "mfa.pending",
     /// A repeated sign-in within a session.
     StepUp = "step_up",
     /// A session ended by its own token.

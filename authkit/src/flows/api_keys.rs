@@ -17,7 +17,7 @@ use crate::events::Action;
 use crate::flows::authenticate::KeyHolder;
 use crate::flows::doors::Door;
 use crate::flows::gate::{Gate, gate};
-use crate::flows::{Assurance, Authenticated, Ctx, FRESH, Ruling};
+use crate::flows::{Authenticated, Ctx, Ruling};
 use crate::ids::{ApiKeyId, UserId};
 use crate::meta::RequestMeta;
 use crate::time::Timestamp;
@@ -107,10 +107,10 @@ impl Ctx {
         });
     }
 
-    /// What a caller must be to make a key: signed in, a short time ago. Asks the store.
-    pub(crate) async fn require_key_maker(&self, auth: &Authenticated) -> Result<UserId> {
+    /// What a caller must be to make a key: signed in, a short time ago, with a second factor where there is one. Asks the store.
+    pub(crate) async fn require_key_maker(self: &Arc<Self>, auth: &Authenticated) -> Result<UserId> {
         let record = self.require_current(auth).await?;
-        auth.require(Assurance::any().within(FRESH))?;
+        self.require_fresh(auth).await?;
         Ok(record.user.id)
     }
 

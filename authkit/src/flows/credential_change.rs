@@ -12,6 +12,7 @@ use crate::flows::Ctx;
 use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason as LinkEnd, store as links};
 use crate::meta::RequestMeta;
+use crate::mfa::store as mfa;
 use crate::passwords::store as passwords;
 use crate::sessions::revocations::Revocation;
 use crate::sessions::{EndReason, store as sessions};
@@ -82,6 +83,7 @@ impl Ctx {
         };
         devices::forget_of_user(tx.conn(), user).await?;
         links::end_of_user(tx.conn(), user, LinkEnd::CredentialChange, now).await?;
+        mfa::end_of_user(tx.conn(), user, now).await?;
         self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
         if spare.is_none() {
             // Nobody who was signed in asked for it: the account may have been in other hands, which made keys.

@@ -9,9 +9,8 @@ use crate::events::Action;
 use crate::flows::attempt::Reservation;
 use crate::flows::doors::Door;
 use crate::flows::gate::Start;
-use crate::flows::login::AMR_PASSWORD;
 use crate::flows::tokens::Facts;
-use crate::flows::{Authenticated, Ctx, Tokens};
+use crate::flows::{Amr, Authenticated, Ctx, Tokens};
 use crate::meta::RequestMeta;
 use crate::passwords::policy::normalise;
 use crate::secret::SecretString;
@@ -68,7 +67,7 @@ impl Ctx {
                     let old = store::view(tx.conn(), session, ctx.limits()).await?.filter(|view| view.alive);
                     let Some(old) = old else { return Ok(Err(ErrorKind::Unauthenticated.into())) };
                     let (replaces, device_id) = (Some(old.session), Some(device.id()));
-                    let start = Start { user, epoch, amr: AMR_PASSWORD, replaces, device: device_id };
+                    let start = Start { user, epoch, amr: Amr::password(), replaces, device: device_id };
                     let Some(started) = ctx.start_session(tx, meta, &start).await? else {
                         return Ok(Err(ErrorKind::Unauthenticated.into()));
                     };

@@ -194,9 +194,10 @@ impl TestKit {
 
     /// Signs in with [`PASSWORD`].
     pub async fn sign_in(&self, email: &str) -> Result<Tokens> {
-        let Login::Complete(tokens) =
-            self.kit.login(Credentials::new(email, PASSWORD), &RequestMeta::new()).await?;
-        Ok(tokens)
+        match self.kit.login(Credentials::new(email, PASSWORD), &RequestMeta::new()).await? {
+            Login::Complete(tokens) => Ok(tokens),
+            Login::SecondFactor(_) => Err(Error::internal("a second factor is outstanding")),
+        }
     }
 
     /// An account that is signed in.

@@ -9,11 +9,27 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::time::Timestamp;
 
+/// Whether a user has a second factor: an authenticator app that is confirmed. Each kind of factor adds its table here,
+/// and so to the gate of every sign-in and to `mfa_enabled`.
+macro_rules! has_factor {
+    ($user:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM authkit_totp f WHERE f.user_id = ",
+            $user,
+            " AND f.confirmed_at IS NOT NULL)"
+        )
+    };
+}
+
 macro_rules! columns {
     () => {
-        "u.id, u.email, u.name, u.email_verified_at, u.status, u.profile, u.ver, u.epoch, u.created_at, \
-         u.updated_at, (SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM authkit_user_roles r \
-         WHERE r.user_id = u.id) AS roles"
+        concat!(
+            "u.id, u.email, u.name, u.email_verified_at, u.status, u.profile, u.ver, u.epoch, u.created_at, \
+             u.updated_at, (SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM authkit_user_roles r \
+             WHERE r.user_id = u.id) AS roles, ",
+            has_factor!("u.id"),
+            " AS mfa_enabled"
+        )
     };
 }
 
@@ -34,10 +50,15 @@ const LIST: &str = concat!(
       AND ($4 IS NULL OR (u.email_key >= $4 AND u.email_key < $5))
     ORDER BY u.id LIMIT $6"
 );
-/// Takes the row for a sign-in: nothing that was begun under an older epoch or state can finish (R7, R8).
-const TAKE_FOR_SIGN_IN: &str = "UPDATE authkit_users SET last_sign_in_at = $3
+/// Takes the row for a sign-in: nothing that was begun under an older epoch or state can finish, nor without the second
+/// factor where there is one (R7, R8). `$5`: it was given.
+const TAKE_FOR_SIGN_IN: &str = concat!(
+    "UPDATE authkit_users SET last_sign_in_at = $3
     WHERE id = $1 AND epoch = $2 AND status = 'active' AND (email_verified_at IS NOT NULL OR $4)
-    RETURNING ver, epoch";
+      AND ($5 OR NOT ",
+    has_factor!("authkit_users.id"),
+    ") RETURNING ver, epoch"
+);
 /// Takes the row, so that guards on other rows of this user hold until the transaction ends.
 const TAKE: &str = "UPDATE authkit_users SET updated_at = updated_at WHERE id = $1 RETURNING ver, epoch";
 const BUMP_VER: &str =
@@ -74,6 +95,7 @@ row! {
     pub(crate) struct UserRow {
         pub(crate) id: Uuid, email: String, name: String, email_verified_at: Option<i64>, status: String,
         profile: String, ver: i64, epoch: i64, created_at: i64, updated_at: i64, roles: Option<String>,
+        mfa_enabled: bool,
     }
 }
 
@@ -90,7 +112,7 @@ impl UserRow {
             email_verified: self.email_verified_at.is_some(),
             roles: split_roles(self.roles.as_deref()),
             status,
-            mfa_enabled: false,
+            mfa_enabled: self.mfa_enabled,
             profile,
             created_at: Timestamp::from_micros(self.created_at),
             updated_at: Timestamp::from_micros(self.updated_at),
@@ -162,7 +184,7 @@ pub(crate) async fn take_for_sign_in(
     conn: &mut Conn<'_>,
     id: UserId,
     epoch: i64,
-    unverified_may: bool,
+    (unverified_may, second_factor): (bool, bool),
     now: Timestamp,
 ) -> Result<Option<Version>> {
     let row: Option<(i64, i64)> = on_db!(conn, |c| sqlx::query_as(TAKE_FOR_SIGN_IN)
@@ -170,6 +192,7 @@ pub(crate) async fn take_for_sign_in(
         .bind(epoch)
         .bind(now.as_micros())
         .bind(unverified_may)
+        .bind(second_factor)
         .fetch_optional(c)
         .await)?;
     Ok(row.map(version))

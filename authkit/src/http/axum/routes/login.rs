@@ -60,5 +60,6 @@ pub(in crate::http::axum) async fn login(
     }
     match state.kit().login(credentials, &meta).await? {
         Login::Complete(tokens) => Ok(answers::tokens(&state, &tokens, None)),
+        Login::SecondFactor(pending) => Ok(answers::pending(&pending)),
     }
 }
