@@ -292,8 +292,7 @@ impl AuthKit {
         // Each call asks the store, whoever makes it.
         self.ctx.limit(Door::Other, &meta).await?;
         self.ctx.require_operator(caller).await?;
-        let reason = meta.reason.clone();
-        Ok(self.admin(meta.with_operator(format!("user:{}", caller.user_id()), reason)))
+        Ok(self.admin(meta.with_acting(caller.user_id())))
     }
 
     /// Events from now on, after their commit. A slow receiver misses some and is told so.
@@ -449,6 +448,15 @@ impl Sessions<'_> {
     pub async fn own(&self, auth: &Authenticated) -> Result<Vec<Session>> {
         let claims = auth.signed_in()?;
         self.live(claims.sub, Some(claims.sid)).await
+    }
+
+    /// A page of [`Self::own`], newest first.
+    ///
+    /// # Errors
+    /// As [`Self::own`]; [`ErrorKind::InvalidRequest`] for a cursor of another list.
+    pub async fn own_page(&self, auth: &Authenticated, page: &Page) -> Result<Listing<Session>> {
+        let claims = auth.signed_in()?;
+        self.ctx.sessions_of(claims.sub, Some(claims.sid), page).await
     }
 
     /// Live sessions of a user, the one last used first.

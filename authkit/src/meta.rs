@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use crate::ids::IdempotencyId;
+use crate::ids::{IdempotencyId, UserId};
 
 /// What a flow may know of the request that caused it. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct RequestMeta {
     pub operator: Option<String>,
     /// Why an operator acts, for the audit.
     pub reason: Option<String>,
+    /// The operator, where it is a user who signed in: judged again where he gives something away.
+    pub(crate) acting: Option<UserId>,
     /// The idempotency key that its effect is tied to.
     pub(crate) claim: Option<Claim>,
 }
@@ -57,6 +59,14 @@ impl RequestMeta {
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
         self.request_id = Some(request_id.into());
         self
+    }
+
+    /// Names a signed-in operator.
+    #[must_use]
+    pub(crate) fn with_acting(mut self, user: UserId) -> Self {
+        self.acting = Some(user);
+        let reason = self.reason.take();
+        self.with_operator(format!("user:{user}"), reason)
     }
 
     /// Ties what is done to an idempotency key.

@@ -210,6 +210,9 @@ impl Ctx {
                 return Ok(Err(super::roles::unknown_role(role)));
             }
         }
+        if let Err(refusal) = self.may_give(tx, None, &new.roles, meta).await? {
+            return Ok(Err(refusal));
+        }
         if self.is_reserved(tx, &new.record.email, None).await?
             || !users::insert(tx.conn(), &new.record, now).await?
         {
@@ -229,6 +232,7 @@ impl Ctx {
             entry = entry.detail("mailed", true);
         }
         self.audit.grant(tx, meta, entry).await?;
+        self.idempotency.keep_in(tx, meta, 201, &user).await?;
         Ok(Ok(Changed::new(true, user)))
     }
 

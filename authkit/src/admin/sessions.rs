@@ -6,7 +6,8 @@ use crate::api_keys::store as api_keys;
 use crate::audit::Entry;
 use crate::config::JwtAlgorithm;
 use crate::crypto::keys::KeyPurpose;
-use crate::db::Tx;
+use crate::db::page::Cursors;
+use crate::db::{Listing, Page, Tx};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::Ctx;
@@ -44,6 +45,27 @@ impl Ctx {
             current: current == Some(record.id),
             user_id: record.user_id,
         }
+    }
+
+    /// Live sessions of a user, newest first.
+    pub(crate) async fn sessions_of(
+        &self,
+        user: UserId,
+        current: Option<SessionId>,
+        page: &Page,
+    ) -> Result<Listing<Session>> {
+        let (key, _) = self.keys.active_bytes(KeyPurpose::Cursor)?;
+        let cursors = Cursors::new(&key, format!("sessions-of:{user}"));
+        let (before, limits) = (cursors.start(page)?, self.limits());
+        let rows = self
+            .db
+            .read(move |conn| Box::pin(async move { sessions::live_of_user(conn, user, limits).await }))
+            .await?;
+        // A user has few, and never so many that paging in the store would pay.
+        let mut rows: Vec<Session> = rows.iter().map(|row| self.describe(row, current)).collect();
+        rows.sort_unstable_by_key(|session| std::cmp::Reverse(session.id));
+        rows.retain(|session| before.is_none_or(|before| session.id.as_uuid() < before));
+        Ok(cursors.page(rows, page, |session| session.id.as_uuid()))
     }
 
     pub(super) async fn any_session(&self, id: SessionId) -> Result<SessionRecord> {
