@@ -16,7 +16,7 @@ use crate::crypto::keys::{JWKS_MAX_AGE, KeyTiming, Keys};
 use crate::crypto::password::PasswordHasher;
 use crate::crypto::seal::RootKeys;
 use crate::crypto::verified_cache::{DEFAULT_CAPACITY, VerifiedCache};
-use crate::db::Db;
+use crate::db::{CleanupJob, Db};
 use crate::error::{Error, Result};
 use crate::events::{Event, Publisher};
 use crate::flows::{ClaimsContext, ClaimsSource, Ctx};
@@ -51,6 +51,7 @@ pub struct AuthKitBuilder {
     breach: Option<Arc<dyn BreachLookup>>,
     mailer: Option<Arc<dyn Mailer>>,
     mail_texts: Vec<(Template, String, MailText)>,
+    cleanup_jobs: Vec<Arc<dyn CleanupJob>>,
     revocation_capacity: usize,
     define_roles: bool,
 }
@@ -69,6 +70,7 @@ impl AuthKitBuilder {
             breach: None,
             mailer: None,
             mail_texts: Vec::new(),
+            cleanup_jobs: Vec::new(),
             revocation_capacity: revocations::CAPACITY,
             define_roles: true,
         }
@@ -161,6 +163,14 @@ impl AuthKitBuilder {
         self
     }
 
+    /// Something of the host's to be cleaned up with the library's own. A name that is taken is refused by
+    /// [`Self::build`].
+    #[must_use]
+    pub fn cleanup_job(mut self, job: impl CleanupJob) -> Self {
+        self.cleanup_jobs.push(Arc::new(job));
+        self
+    }
+
     /// Revocations held in memory; beyond them the store is asked a token at a time.
     #[must_use]
     pub fn revocation_capacity(mut self, entries: usize) -> Self {
@@ -188,7 +198,19 @@ impl AuthKitBuilder {
 
     async fn put_together(self) -> Result<AuthKit> {
         let Self {
-            db, secrets, config, clock, random, hooks, sinks, claims, breach, mailer, mail_texts, ..
+            db,
+            secrets,
+            config,
+            clock,
+            random,
+            hooks,
+            sinks,
+            claims,
+            breach,
+            mailer,
+            mail_texts,
+            cleanup_jobs,
+            ..
         } = self;
         let (revocation_capacity, define_roles) = (self.revocation_capacity, self.define_roles);
         let warnings = config.validate(&secrets, mailer.is_some()).map_err(|problems| {
@@ -204,6 +226,7 @@ impl AuthKitBuilder {
         if config.env == Environment::Prod && random.is_predictable() {
             return Err(Error::config("a predictable source of randomness is for tests only"));
         }
+        crate::cleanup::check_names(&cleanup_jobs)?;
         db.schema_status().await?.require_current()?;
         let roots = RootKeys::new(&secrets.token_pepper)?;
         let timing = KeyTiming {
@@ -263,6 +286,8 @@ impl AuthKitBuilder {
             hasher,
             lockouts,
             touches: Touches::default(),
+            cleanup_jobs,
+            cleanup_token: secrets.internal_cleanup_token,
             idempotency,
             breach,
             revocations,

@@ -17,6 +17,12 @@ pub(crate) fn uuid_v7(now: Timestamp, random: &dyn SecureRandom) -> Result<Uuid>
     Ok(uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid())
 }
 
+/// The smallest id of a moment: ids of before are smaller, later ones are not.
+pub(crate) fn first_id_of(moment: Timestamp) -> Uuid {
+    let millis = u64::try_from(moment.as_micros().div_euclid(1000)).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*

@@ -1,6 +1,7 @@
 //! The kit: what an application holds.
 
 mod api_keys;
+mod cleanup;
 mod limits;
 mod links;
 
@@ -34,6 +35,7 @@ use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
 
 pub use api_keys::ApiKeys;
+pub use cleanup::Cleanup;
 pub use limits::Limits;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.

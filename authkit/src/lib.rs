@@ -72,6 +72,7 @@ mod api_keys;
 pub mod audit;
 pub mod authz;
 mod builder;
+mod cleanup;
 pub mod config;
 mod crypto;
 pub mod db;
@@ -106,9 +107,10 @@ mod users;
 pub use api_keys::{ApiKey, ApiKeyFilter, ApiKeyStatus, NewApiKey};
 pub use audit::Hook;
 pub use builder::AuthKitBuilder;
+pub use cleanup::{CleanupJobInfo, CleanupJobReport, CleanupOptions, CleanupReport, CleanupStatus};
 pub use crypto::keys::{KeyInfo, KeyPurpose, KeyState};
 pub use crypto::password::{HashKind, HashSlotStats};
-pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
+pub use db::{CleanupJob, Conn, Db, Engine, Listing, Page, SchemaStatus, SweepBatch, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
@@ -119,7 +121,7 @@ pub use flows::{
 pub use ids::{
     ApiKeyId, DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PendingId, SessionId, UserId,
 };
-pub use kit::{ApiKeys, AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
+pub use kit::{ApiKeys, AuthKit, Check, Cleanup, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};

@@ -18,6 +18,7 @@
 
 mod accounts;
 mod admin_lockouts;
+mod api_keys;
 mod app;
 mod architecture;
 mod audit;

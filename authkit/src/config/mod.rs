@@ -8,6 +8,7 @@
 
 mod accounts;
 mod api_keys;
+mod cleanup;
 mod database_url;
 mod dev_keys;
 mod http_url;
@@ -36,6 +37,7 @@ mod value;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use api_keys::ApiKeysConfig;
+pub use cleanup::CleanupConfig;
 pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
@@ -100,6 +102,8 @@ pub struct Config {
     pub sessions: SessionsConfig,
     /// API keys.
     pub api_keys: ApiKeysConfig,
+    /// Cleaning up.
+    pub cleanup: CleanupConfig,
     /// Mail: server, sender, what is not told.
     pub mail: MailConfig,
     /// Limits of requests, and the limiter that several processes share.

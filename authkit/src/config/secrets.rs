@@ -23,12 +23,14 @@ pub struct Secrets {
     pub jwt_secret: Option<SecretString>,
     /// `SMTP_PASSWORD`: signs in to the mail server.
     pub smtp_password: Option<SecretString>,
+    /// `INTERNAL_CLEANUP_TOKEN`: opens `POST internal/cleanup`.
+    pub internal_cleanup_token: Option<SecretString>,
 }
 
 impl Secrets {
     /// Secrets with these root keys, newest first.
     pub fn new(token_pepper: impl IntoIterator<Item = SecretString>) -> Self {
-        Self { token_pepper: token_pepper.into_iter().collect(), jwt_secret: None, smtp_password: None }
+        Self { token_pepper: token_pepper.into_iter().collect(), ..Self::default() }
     }
 
     /// Adds the key for HS256.

@@ -22,6 +22,8 @@ pub enum Section {
     Lockout,
     /// Mail: server, sender, what is not told.
     Mail,
+    /// Removing what is of no more use.
+    Cleanup,
 }
 
 impl Section {
@@ -35,6 +37,7 @@ impl Section {
         Self::Limits,
         Self::Lockout,
         Self::Mail,
+        Self::Cleanup,
     ];
 
     /// The name for people.
@@ -48,6 +51,7 @@ impl Section {
             Self::ApiKeys => "API keys",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
+            Self::Cleanup => "Cleaning up",
             Self::Lockout => "Locks after failed sign-ins",
         }
     }

@@ -2,6 +2,7 @@
 //! reference all come from it.
 
 mod api_keys;
+mod cleanup;
 mod limits;
 mod lockout;
 mod mail;
@@ -19,7 +20,7 @@ use crate::secret::SecretString;
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-        [SETTINGS, api_keys::SETTINGS, limits::SETTINGS, lockout::SETTINGS]
+        [SETTINGS, api_keys::SETTINGS, limits::SETTINGS, lockout::SETTINGS, cleanup::SETTINGS]
             .into_iter()
             .flatten()
             .copied()

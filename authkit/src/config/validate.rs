@@ -2,6 +2,7 @@
 
 mod accounts;
 mod api_keys;
+mod cleanup;
 mod limits;
 mod lockout;
 mod mail;
@@ -33,6 +34,7 @@ impl Config {
         accounts::judge(self, has_mailer, &mut report);
         tokens::judge(self, secrets, &mut report);
         api_keys::judge(self, &mut report);
+        cleanup::judge(self, secrets, &mut report);
         limits::judge(self, &mut report);
         mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api_keys::{
-    ApiKey, ApiKeyFilter, ApiKeyToken, Checked, KEPT, MAX_PER_USER, NOTED_EVERY, NewApiKey, Owned,
+    ApiKey, ApiKeyFilter, ApiKeyToken, Checked, MAX_PER_USER, NOTED_EVERY, NewApiKey, Owned,
     store as api_keys,
 };
 use crate::audit::Entry;
@@ -250,11 +250,6 @@ impl Ctx {
             .await?;
         let rows: Vec<ApiKey> = rows.into_iter().map(|row| row.describe(now)).collect();
         Ok(cursors.page(rows, page, |key| key.id.as_uuid()))
-    }
-
-    /// Removes keys that ended 30 days ago, up to `limit`.
-    pub(crate) async fn sweep_api_keys(&self, tx: &mut Tx<'_>, limit: i64) -> Result<u64> {
-        api_keys::sweep(tx.conn(), self.now() - KEPT, limit).await
     }
 }
 

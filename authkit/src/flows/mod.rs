@@ -41,7 +41,7 @@ use crate::crypto::keys::{KeyPurpose, Keys};
 use crate::crypto::mac;
 use crate::crypto::password::PasswordHasher;
 use crate::crypto::verified_cache::VerifiedCache;
-use crate::db::{Db, Job, Tx};
+use crate::db::{CleanupJob, Db, Job, Tx};
 use crate::error::{Error, Result};
 use crate::events::Action;
 use crate::idempotency::Idempotency;
@@ -52,6 +52,7 @@ use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
+use crate::secret::SecretString;
 use crate::sessions::owners::Owners;
 use crate::sessions::revocations::{Revocation, Revocations};
 use crate::time::{SharedClock, Timestamp};
@@ -89,6 +90,8 @@ pub(crate) struct Ctx {
     pub(crate) hasher: PasswordHasher,
     pub(crate) lockouts: Lockouts,
     pub(crate) touches: Touches,
+    pub(crate) cleanup_jobs: Vec<Arc<dyn CleanupJob>>,
+    pub(crate) cleanup_token: Option<SecretString>,
     pub(crate) idempotency: Idempotency,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,

@@ -124,3 +124,18 @@ pub(crate) async fn end_all(conn: &mut Conn<'_>, now: Timestamp) -> Result<u64> 
         .await
         .map(|done| done.rows_affected()))?)
 }
+
+/// A pending sign-in counts its tries as long as it can be completed, and no longer.
+const SWEEP: &str = "DELETE FROM authkit_mfa_pending WHERE id IN
+        (SELECT p.id FROM authkit_mfa_pending p WHERE p.expires_at <= $1 ORDER BY p.expires_at LIMIT $2)
+      AND expires_at <= $1";
+
+/// Removes up to `limit` pending sign-ins whose time is over. Returns how many.
+pub(crate) async fn sweep(conn: &mut Conn<'_>, now: Timestamp, limit: i64) -> Result<u64> {
+    Ok(on_db!(conn, |c| sqlx::query(SWEEP)
+        .bind(now.as_micros())
+        .bind(limit)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))?)
+}

@@ -9,8 +9,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::routes::{
-    admin, admin_users, api_keys, link_schemas, links, login, logout, me, password, refresh, sessions,
-    signup, step_up,
+    admin, admin_users, api_keys, internal, link_schemas, links, login, logout, me, password, refresh,
+    sessions, signup, step_up,
 };
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
@@ -66,7 +66,8 @@ use crate::http::status::Code;
         admin_users::end_sessions,
         api_keys::list,
         api_keys::create,
-        api_keys::revoke
+        api_keys::revoke,
+        internal::cleanup
     ),
     components(schemas(
         signup::SignUpBody,
@@ -94,6 +95,7 @@ use crate::http::status::Code;
         schemas::UserList,
         schemas::NewApiKey,
         schemas::ApiKeyList,
+        schemas::CleanupReport,
         schemas::ErrorBody,
         schemas::Problem
     )),
@@ -101,7 +103,8 @@ use crate::http::status::Code;
         (name = "auth", description = "Accounts and sessions."),
         (name = "api-keys", description = "How scripts show who they are."),
         (name = "mail", description = "What mailed links are for."),
-        (name = "admin", description = "What operators do.")
+        (name = "admin", description = "What operators do."),
+        (name = "internal", description = "What the operator's own machines call.")
     ),
     modifiers(&Bodies, &Headers, &Errors, &Security)
 )]
@@ -172,6 +175,7 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("end_sessions_of_user", &[Unauthenticated, NotFound, RateLimited]),
     ("list_api_keys", &[Unauthenticated, Validation, RateLimited]),
     ("create_api_key", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("cleanup", &[Unauthenticated, NotFound, Conflict, RateLimited]),
     ("revoke_api_key", &[Unauthenticated, NotFound, RateLimited]),
 ];
 
@@ -285,6 +289,9 @@ impl Modify for Security {
         let mut bearer = Http::new(HttpAuthScheme::Bearer);
         bearer.bearer_format = Some("JWT".to_owned());
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let mut cleanup = Http::new(HttpAuthScheme::Bearer);
+        cleanup.description = Some("`INTERNAL_CLEANUP_TOKEN`.".to_owned());
+        components.add_security_scheme("cleanup", SecurityScheme::Http(cleanup));
         let cookie = ApiKeyValue::with_description(cookies::ACCESS, "With `TOKEN_TRANSPORT=cookie`.");
         components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }

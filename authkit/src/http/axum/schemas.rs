@@ -119,6 +119,40 @@ pub(super) struct ApiKeyList {
     next_cursor: Option<String>,
 }
 
+/// What a cleanup did.
+#[derive(ToSchema)]
+pub(super) struct CleanupReport {
+    /// When it began.
+    #[schema(format = "date-time")]
+    started_at: String,
+    /// When it ended.
+    #[schema(format = "date-time")]
+    finished_at: String,
+    /// Whether it only looked.
+    dry_run: bool,
+    /// Whether nothing was left.
+    complete: bool,
+    /// Rows that went.
+    removed: u64,
+    /// By job.
+    jobs: Vec<CleanupJobReport>,
+}
+
+/// What one job did.
+#[derive(ToSchema)]
+pub(super) struct CleanupJobReport {
+    /// Its name.
+    name: String,
+    /// Rows that went.
+    removed: u64,
+    /// Transactions that it took.
+    batches: u64,
+    /// Whether nothing was left.
+    complete: bool,
+    /// Whether it failed.
+    failed: bool,
+}
+
 /// Whether an account may sign in.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]

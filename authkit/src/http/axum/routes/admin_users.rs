@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use serde_json::Value;
 
 use crate::admin::{NewUser, UserChange};
 use crate::db::Listing;

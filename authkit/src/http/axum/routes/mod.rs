@@ -3,6 +3,7 @@
 pub(super) mod admin;
 pub(super) mod admin_users;
 pub(super) mod api_keys;
+pub(super) mod internal;
 #[cfg(feature = "openapi")]
 pub(super) mod link_schemas;
 pub(super) mod links;
@@ -69,17 +70,29 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/api-keys/{id}", delete(api_keys::revoke))
         .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
         .layer(middleware::from_fn_with_state(state.clone(), guard))
+        .merge(internal())
         .layer(middleware::from_fn_with_state(state.clone(), request_context))
         .with_state(state)
 }
 
-/// What all of these routes share: the check of origins in cookie mode, and that nothing is kept by caches (ASVS
-/// 14.3.2).
-async fn guard(State(state): State<AuthState>, request: Request, next: Next) -> Response {
-    let mut response = match state.check_origin(request.method(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => ApiError::from(refusal).into_response(),
-    };
+/// Called by machines, which send no `Origin` and no cookie.
+fn internal() -> Router<AuthState> {
+    Router::new()
+        .route("/internal/cleanup", post(internal::cleanup))
+        .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
+        .layer(middleware::from_fn(async |request: Request, next: Next| no_store(next.run(request).await)))
+}
+
+fn no_store(mut response: Response) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// What all other routes share: the check of origins in cookie mode, and that nothing is kept by caches (ASVS
+/// 14.3.2).
+async fn guard(State(state): State<AuthState>, request: Request, next: Next) -> Response {
+    no_store(match state.check_origin(request.method(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => ApiError::from(refusal).into_response(),
+    })
 }
