@@ -1,5 +1,7 @@
 //! One file a noun: read the arguments, call the library, print, return how it ended.
 
+mod api_key;
+mod cleanup;
 mod config;
 mod doctor;
 mod help;
@@ -16,8 +18,8 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MigrateCommand,
-    OutboxCommand, RoleCommand, SessionCommand, UserCommand,
+    ApiKeyCommand, CleanupCommand, Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand,
+    MailCommand, MigrateCommand, OutboxCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -32,6 +34,8 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::User(command) => Box::pin(user::run(app, command)).await,
         Command::Role(command) => role::run(app, command).await,
         Command::Session(command) => session::run(app, command).await,
+        Command::ApiKey(command) => Box::pin(api_key::run(app, command)).await,
+        Command::Cleanup(command) => Box::pin(cleanup::run(app, command)).await,
         Command::Lockout(command) => lockout::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
@@ -64,9 +68,9 @@ impl Command {
             Self::Completions { .. } | Self::Man { .. } | Self::Help { .. } => prints,
             Self::Version => Meaning { output: true, ..prints },
             // Without an account, a role or a row nothing is audited.
-            Self::Migrate(MigrateCommand::Up) | Self::Mail(MailCommand::Test { .. }) => {
-                Meaning { dry_run: true, ..looks }
-            }
+            Self::Migrate(MigrateCommand::Up)
+            | Self::Cleanup(CleanupCommand::Run { .. })
+            | Self::Mail(MailCommand::Test { .. }) => Meaning { dry_run: true, ..looks },
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
             | Self::Lockout(LockoutCommand::Clear { .. })
@@ -84,6 +88,8 @@ impl Command {
                 | LockoutCommand::Limits(LimitsCommand::Show(_)),
             )
             | Self::Token(_)
+            | Self::ApiKey(ApiKeyCommand::List { .. } | ApiKeyCommand::Show { .. })
+            | Self::Cleanup(CleanupCommand::Status)
             | Self::Mail(
                 MailCommand::Preview { .. }
                 | MailCommand::Outbox(OutboxCommand::List { .. } | OutboxCommand::Show { .. }),
@@ -93,6 +99,7 @@ impl Command {
             | Self::User(_)
             | Self::Role(_)
             | Self::Session(_)
+            | Self::ApiKey(_)
             | Self::Lockout(_)
             | Self::Key(_)
             | Self::Mail(_) => writes,
