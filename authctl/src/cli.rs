@@ -1,6 +1,8 @@
 //! The arguments: types only.
 #![expect(clippy::doc_markdown, reason = "these comments are the help that is printed as it stands")]
 
+mod api_key;
+mod cleanup;
 mod lockout;
 mod mfa;
 mod passkey;
@@ -11,6 +13,8 @@ use authkit::mail::{MailState, Template};
 use authkit::{KeyPurpose, UserStatus};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use api_key::ApiKeyCommand;
+pub(crate) use cleanup::CleanupCommand;
 pub(crate) use lockout::{LimitsCommand, LockoutCommand, LockoutWhich};
 pub(crate) use mfa::MfaCommand;
 pub(crate) use passkey::PasskeyCommand;
@@ -104,6 +108,9 @@ pub(crate) enum Command {
     /// Passkeys of accounts
     #[command(subcommand)]
     Passkey(PasskeyCommand),
+    /// Keys by which scripts and service accounts show who they are
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
     /// Locks after failed attempts, and what counts towards them
     #[command(subcommand)]
     Lockout(LockoutCommand),
@@ -119,6 +126,9 @@ pub(crate) enum Command {
     /// Mails: try, look at their words, and what waits in the outbox
     #[command(subcommand)]
     Mail(MailCommand),
+    /// Remove rows that are of no more use: for cron
+    #[command(subcommand)]
+    Cleanup(CleanupCommand),
     /// Print completions for a shell
     Completions {
         /// Which shell

@@ -42,7 +42,13 @@ impl Sequence {
     }
 }
 
-macro_rules! id {
+/// The smallest id of a moment: ids of before are smaller, later ones are not.
+pub(crate) fn first_id_of(moment: Timestamp) -> Uuid {
+    let millis = u64::try_from(moment.as_micros().div_euclid(1000)).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
+macro_rules! name {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,7 +65,6 @@ macro_rules! id {
             pub const fn as_uuid(self) -> Uuid {
                 self.0
             }
-
         }
 
         impl fmt::Display for $name {
@@ -78,13 +83,16 @@ macro_rules! id {
     };
 }
 
-macro_rules! generated {
-    ($($name:ident),*) => {
-        $(impl $name {
+/// A name, and how a new one is made.
+macro_rules! id {
+    ($(#[$meta:meta])* $name:ident) => {
+        name! { $(#[$meta])* $name }
+
+        impl $name {
             pub(crate) fn generate(now: Timestamp, random: &dyn SecureRandom) -> Result<Self> {
                 uuid_v7(now, random).map(Self)
             }
-        })*
+        }
     };
 }
 
@@ -96,13 +104,21 @@ id! {
     /// Identifies a session (a signed-in device).
     SessionId
 }
-id! {
-    /// Identifies an audit event.
+name! {
+    /// Identifies an audit event. Made by a [`Sequence`].
     EventId
 }
 id! {
     /// Identifies a mailed link. Opens nothing: the link's secret does.
     LinkId
+}
+id! {
+    /// Identifies an API key. Opens nothing: the key's secret does.
+    ApiKeyId
+}
+id! {
+    /// Identifies a request that carried an idempotency key.
+    IdempotencyId
 }
 id! {
     /// Identifies a mail in the outbox.
@@ -132,9 +148,6 @@ id! {
     /// Identifies a challenge for a passkey. Opens nothing: the signature over the challenge does.
     PasskeyChallengeId
 }
-
-// Events have a sequence.
-generated! { UserId, SessionId, LinkId, MailId, LockoutId, DeviceId, FactorId, PendingId, PasskeyId, PasskeyChallengeId }
 
 #[cfg(test)]
 mod tests {

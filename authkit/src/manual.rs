@@ -3,6 +3,12 @@
 #[doc = include_str!("../docs/sessions.md")]
 pub mod sessions {}
 
+#[doc = include_str!("../docs/api-keys.md")]
+pub mod api_keys {}
+
+#[doc = include_str!("../docs/cleanup.md")]
+pub mod cleanup {}
+
 #[doc = include_str!("../docs/lockout.md")]
 pub mod lockout {}
 

@@ -18,10 +18,14 @@
 
 mod accounts;
 mod admin_lockouts;
+mod admin_users;
+mod api_keys;
+mod api_keys_http;
 mod app;
 mod architecture;
 mod audit;
 mod browser;
+mod cleanup;
 mod cli;
 mod client_address;
 mod clock_steps;
@@ -33,6 +37,7 @@ mod http_observe;
 mod http_story;
 mod http_surface;
 mod http_tokens;
+mod idempotency;
 mod infrastructure;
 mod kill9;
 mod limits;

@@ -121,6 +121,24 @@ async fn the_story_of_second_factors_runs_as_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_a_key_runs_as_it_is_told() {
+    install_jq();
+    let server = Launch::bare_server().start().await;
+    let story = [block_with("make_key() {"), block_with("-p authctl -- api-key create")].join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).collect();
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, server.folder());
+
+    let is_answer = |line: &&str| line.starts_with(['2', '4']);
+    let answers: Vec<&str> = said.lines().filter(is_answer).collect();
+    let expected: Vec<&str> = told.into_iter().filter(is_answer).map(str::trim).collect();
+    assert_eq!(answers, expected, "{said}");
+    assert_eq!(expected.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_example_serves_its_guarded_route() {
     let block = block_with("--example embed");
     assert_eq!(block, "cargo run -p authkit --example embed --features axum");
@@ -156,6 +174,8 @@ fn no_command_is_left_out() {
         "oathtool --totp -b \"$SECRET\")",
         "--now '+30 seconds'",
         "FRESH=(",
+        "make_key() {",
+        "-p authctl -- api-key create",
     ];
     let elsewhere = ["--example embed", "cargo test --workspace"];
     for block in blocks() {

@@ -1,5 +1,7 @@
 //! One file a noun: read the arguments, call the library, print, return how it ended.
 
+mod api_key;
+mod cleanup;
 mod config;
 mod doctor;
 mod help;
@@ -18,8 +20,9 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MfaCommand,
-    MigrateCommand, OutboxCommand, PasskeyCommand, RoleCommand, SessionCommand, UserCommand,
+    ApiKeyCommand, CleanupCommand, Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand,
+    MailCommand, MfaCommand, MigrateCommand, OutboxCommand, PasskeyCommand, RoleCommand, SessionCommand,
+    UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -35,6 +38,8 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Role(command) => role::run(app, command).await,
         Command::Session(command) => session::run(app, command).await,
         Command::Passkey(command) => passkey::run(app, command).await,
+        Command::ApiKey(command) => Box::pin(api_key::run(app, command)).await,
+        Command::Cleanup(command) => Box::pin(cleanup::run(app, command)).await,
         Command::Lockout(command) => lockout::run(app, command).await,
         Command::Mfa(command) => mfa::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
@@ -68,9 +73,9 @@ impl Command {
             Self::Completions { .. } | Self::Man { .. } | Self::Help { .. } => prints,
             Self::Version => Meaning { output: true, ..prints },
             // Without an account, a role or a row nothing is audited.
-            Self::Migrate(MigrateCommand::Up) | Self::Mail(MailCommand::Test { .. }) => {
-                Meaning { dry_run: true, ..looks }
-            }
+            Self::Migrate(MigrateCommand::Up)
+            | Self::Cleanup(CleanupCommand::Run { .. })
+            | Self::Mail(MailCommand::Test { .. }) => Meaning { dry_run: true, ..looks },
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
             | Self::Passkey(PasskeyCommand::Remove { .. })
@@ -92,6 +97,8 @@ impl Command {
             )
             | Self::Mfa(_)
             | Self::Token(_)
+            | Self::ApiKey(ApiKeyCommand::List { .. } | ApiKeyCommand::Show { .. })
+            | Self::Cleanup(CleanupCommand::Status)
             | Self::Mail(
                 MailCommand::Preview { .. }
                 | MailCommand::Outbox(OutboxCommand::List { .. } | OutboxCommand::Show { .. }),
@@ -101,6 +108,7 @@ impl Command {
             | Self::User(_)
             | Self::Role(_)
             | Self::Session(_)
+            | Self::ApiKey(_)
             | Self::Lockout(_)
             | Self::Key(_)
             | Self::Mail(_) => writes,

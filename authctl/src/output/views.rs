@@ -105,6 +105,60 @@ pub(crate) const PASSKEY: View = View {
 pub(crate) const PASSKEYS_REMOVED: View =
     View { id: "user_id", columns: &[], fields: &["user_id", "removed"] };
 
+pub(crate) const API_KEY: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("NAME", "name", Kind::Text),
+        column("SCOPES", "scopes", Kind::Text),
+        column("STATUS", "status", Kind::State),
+        wide("USER", "user_id", Kind::Id),
+        wide("LAST USED (UTC)", "last_used_at", Kind::Time),
+        wide("EXPIRES (UTC)", "expires_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "user_id",
+        "name",
+        "scopes",
+        "status",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    ],
+};
+
+pub(crate) const CLEANUP_JOB: View = View {
+    id: "name",
+    columns: &[
+        column("JOB", "name", Kind::Id),
+        column("REMOVED", "removed", Kind::Text),
+        column("BATCHES", "batches", Kind::Text),
+        column("COMPLETE", "complete", Kind::Flag),
+        column("FAILED", "failed", Kind::Flag),
+    ],
+    fields: &["name", "removed", "batches", "complete", "failed"],
+};
+
+pub(crate) const CLEANUP: View = View {
+    id: "finished_at",
+    columns: &[],
+    fields: &["started_at", "finished_at", "dry_run", "complete", "removed"],
+};
+
+pub(crate) const CLEANUP_STATUS: View = View {
+    id: "running",
+    columns: &[
+        column("RUNNING", "running", Kind::Flag),
+        column("BEGAN (UTC)", "started_at", Kind::Time),
+        column("ENDED (UTC)", "finished_at", Kind::Time),
+        column("REMOVED", "last.removed", Kind::Text),
+        column("COMPLETE", "last.complete", Kind::Flag),
+    ],
+    fields: &["running", "started_at", "finished_at", "last.removed", "last.complete"],
+};
+
 pub(crate) const LOCKOUT: View = View {
     id: "id",
     columns: &[

@@ -235,6 +235,11 @@ impl Audit {
         Ok(cursors.page(rows, page, |event| event.id.as_uuid()))
     }
 
+    /// Removes up to `limit` events of before `before`. Returns how many.
+    pub(crate) async fn sweep(conn: &mut Conn<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+        store::sweep(conn, before, limit).await
+    }
+
     /// Events of one account, for its purge: the rows stay, the account's own data in them goes.
     pub(crate) async fn forget(conn: &mut Conn<'_>, user: UserId) -> Result<()> {
         store::forget(conn, user).await

@@ -61,8 +61,8 @@ impl Grants {
     }
 }
 
-/// `*` covers all, `a:*` covers `a:b` and `a:b:c`, anything else itself only.
-fn covers(grant: &str, wanted: &str) -> bool {
+/// `*` covers all, `a:*` covers `a:b`, `a:b:c` and `a:b:*`, anything else itself only.
+pub(crate) fn covers(grant: &str, wanted: &str) -> bool {
     match grant.strip_suffix('*') {
         Some("") => true,
         Some(prefix) if prefix.ends_with(':') => wanted.starts_with(prefix),

@@ -73,6 +73,8 @@ pub struct LimitsConfig {
     pub link_ip: Rate,
     /// `RL_S3_USER_LIMIT`: storage credentials of a user.
     pub s3_user: Rate,
+    /// `RL_API_KEY_LIMIT`: uses of an API key.
+    pub api_key: Rate,
     /// `RL_FALLBACK_IP_LIMIT`: from an address, at every door that has no limit of its own.
     pub fallback_ip: Rate,
     /// The limiter that several processes share.
@@ -94,6 +96,7 @@ impl Default for LimitsConfig {
             mfa_user: Rate::new(20, minutes(15)),
             link_ip: Rate::new(30, minutes(10)),
             s3_user: Rate::new(60, hour),
+            api_key: Rate::new(600, minutes(1)),
             fallback_ip: Rate::new(300, minutes(1)),
             redis: RedisConfig::default(),
         }
@@ -114,6 +117,7 @@ impl LimitsConfig {
         self.mfa_user = rate;
         self.link_ip = rate;
         self.s3_user = rate;
+        self.api_key = rate;
         self.fallback_ip = rate;
         self
     }

@@ -16,6 +16,8 @@ pub enum Section {
     Sessions,
     /// Second factors.
     Mfa,
+    /// API keys.
+    ApiKeys,
     /// Limits of requests.
     Limits,
     /// Locks after failed sign-ins.
@@ -24,6 +26,8 @@ pub enum Section {
     Mail,
     /// Passkeys.
     Passkeys,
+    /// Removing what is of no more use.
+    Cleanup,
 }
 
 impl Section {
@@ -34,10 +38,12 @@ impl Section {
         Self::Tokens,
         Self::Sessions,
         Self::Mfa,
+        Self::ApiKeys,
         Self::Limits,
         Self::Lockout,
         Self::Mail,
         Self::Passkeys,
+        Self::Cleanup,
     ];
 
     /// The name for people.
@@ -49,9 +55,11 @@ impl Section {
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
             Self::Mfa => "Second factors",
+            Self::ApiKeys => "API keys",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
             Self::Passkeys => "Passkeys",
+            Self::Cleanup => "Cleaning up",
             Self::Lockout => "Locks after failed sign-ins",
         }
     }

@@ -1,6 +1,8 @@
 //! What may be set to what. One list of rules for settings that were read and for those set in code.
 
 mod accounts;
+mod api_keys;
+mod cleanup;
 mod limits;
 mod lockout;
 mod mail;
@@ -33,6 +35,8 @@ impl Config {
         server::judge(self, &mut report);
         accounts::judge(self, has_mailer, &mut report);
         tokens::judge(self, secrets, &mut report);
+        api_keys::judge(self, &mut report);
+        cleanup::judge(self, secrets, &mut report);
         limits::judge(self, &mut report);
         mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);

@@ -121,6 +121,10 @@ actions! {
     RefreshAhead = "refresh.ahead",
     /// A genuine refresh token refused by the state of account or session.
     RefreshRefused = "refresh.refused",
+    /// An API key was made.
+    ApiKeyCreate = "api_key.create",
+    /// An API key was revoked.
+    ApiKeyRevoke = "api_key.revoke",
     /// So many attempts failed that no more are judged for a time.
     LockoutLock = "lockout.lock",
     /// A further lock, longer than the one before it, or of a whole network. Comes beside its `lockout.lock`.

@@ -147,14 +147,17 @@ impl Assurance {
 
     fn is_met_by(self, caller: &Authenticated) -> bool {
         // A sign-in in the future is one before the clock was set back: nobody knows how long ago (R18).
-        let known = caller.auth_time() <= caller.at() + LEEWAY;
-        let fresh = self.within.is_none_or(|span| known && caller.at() < caller.auth_time() + span);
+        let Some(auth_time) = caller.auth_time() else { return false };
+        let known = auth_time <= caller.at() + LEEWAY;
+        let fresh = self.within.is_none_or(|span| known && caller.at() < auth_time + span);
         fresh && caller.acr() >= self.acr
     }
 }
 
 impl Requirement for Assurance {
     fn check(&self, caller: &Authenticated) -> Result<()> {
+        // No step-up makes a sign-in of an API key.
+        caller.signed_in()?;
         if self.is_met_by(caller) {
             return Ok(());
         }
@@ -217,7 +220,7 @@ impl Ctx {
     /// # Errors
     /// [`crate::ErrorKind::StepUpRequired`] with what would do.
     pub(crate) async fn require_fresh(self: &Arc<Self>, auth: &Authenticated) -> Result<Factors> {
-        let factors = self.factors_of(auth.user_id()).await?;
+        let factors = self.factors_of(auth.signed_in()?.sub).await?;
         fresh(auth, factors).map(|()| factors)
     }
 
@@ -238,6 +241,7 @@ impl Ctx {
 
 /// [`Ctx::require_fresh`] for factors that were read already.
 pub(crate) fn fresh(auth: &Authenticated, factors: Factors) -> Result<()> {
+    auth.signed_in()?;
     let needed = if factors.any() { Assurance::mfa() } else { Assurance::any() };
     if needed.within(FRESH).is_met_by(auth) { Ok(()) } else { Err(Error::step_up(factors.satisfying())) }
 }
