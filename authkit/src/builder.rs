@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use serde::Serialize;
 
 use crate::audit::{Audit, Hook};
-use crate::authz::Roles;
+use crate::authz::{ResourceTypes, Roles};
 use crate::config::{Config, Environment, Secrets};
 use crate::crypto::jwt::{LEEWAY, TokenVerifier};
 use crate::crypto::keys::{JWKS_MAX_AGE, KeyTiming, Keys};
@@ -76,6 +76,14 @@ impl AuthKitBuilder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Declares a kind of thing on which users hold roles, beside those of the settings. Call it after
+    /// [`Self::config`].
+    #[must_use]
+    pub fn resource_type(mut self, kind: crate::config::ResourceType) -> Self {
+        self.config.authz.resource_types.push(kind);
         self
     }
 
@@ -263,6 +271,7 @@ impl AuthKitBuilder {
             revocations,
             verified: VerifiedCache::new(verifier, DEFAULT_CAPACITY),
             roles: Roles::default(),
+            types: ResourceTypes::new(&config.authz.resource_types),
             claims,
             issuer,
             config,

@@ -84,3 +84,15 @@ id! {
     /// Identifies a device that signed in before.
     DeviceId
 }
+id! {
+    /// Identifies an organisation.
+    OrgId
+}
+id! {
+    /// Identifies a membership: a user's role on one resource.
+    MembershipId
+}
+id! {
+    /// Identifies an invitation. Accepts nothing: the secret of its link does.
+    InvitationId
+}

@@ -1,5 +1,6 @@
 //! The kit: what an application holds.
 
+mod authz;
 mod limits;
 mod links;
 
@@ -31,6 +32,7 @@ use crate::meta::RequestMeta;
 use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
 
+pub use authz::{Authz, Invitations, Memberships, Organisations};
 pub use limits::Limits;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.

@@ -82,6 +82,7 @@ mod flows;
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod http;
 pub mod ids;
+mod invitations;
 mod kit;
 mod limits;
 mod links;
@@ -107,10 +108,16 @@ pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
+    AcceptInvitation, AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
     Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
 };
+pub use authz::{
+    DecidedBy, Decision, Membership, NewOrganisation, OrgStatus, Organisation, OrganisationChange, Resource,
+};
 pub use ids::{DeviceId, EventId, LinkId, LockoutId, MailId, SessionId, UserId};
+pub use ids::{InvitationId, MembershipId, OrgId};
+pub use invitations::{Invitation, InvitationState, NewInvitation};
+pub use kit::{Authz, Invitations, Memberships, Organisations};
 pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};

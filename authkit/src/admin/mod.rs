@@ -3,11 +3,13 @@
 //! [`Admin`] gives each operation a transaction of its own; [`AdminIn`] runs it in the host's.
 
 mod accounts;
+mod erase;
 mod keys;
 mod limits;
 mod links;
 mod lockouts;
 mod mails;
+mod orgs;
 mod roles;
 mod seed;
 mod seed_file;
@@ -33,6 +35,7 @@ use crate::users::User;
 pub use accounts::{NewUser, UserChange};
 pub use limits::{LimitInfo, LimitSubject, LimitsReport};
 pub use links::SentLink;
+pub use orgs::{CreatedOrganisation, SentInvitation};
 pub use seed::{SeedItem, SeedOutcome, SeedPlan, SeedReport};
 pub use seed_file::{SeedFile, SeedPassword};
 pub use sessions::AllEnded;

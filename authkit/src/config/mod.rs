@@ -7,6 +7,7 @@
 //! ([`complete_dev_secrets`]).
 
 mod accounts;
+mod authz;
 mod database_url;
 mod dev_keys;
 mod http_url;
@@ -33,6 +34,7 @@ mod validate;
 mod value;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
+pub use authz::{AuthzConfig, ResourceType};
 pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
@@ -88,6 +90,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Sign-up, verification, roles.
     pub accounts: AccountsConfig,
+    /// Organisations, roles on resources, invitations.
+    pub authz: AuthzConfig,
     /// Password policy and hash cost.
     pub passwords: PasswordsConfig,
     /// Access tokens.

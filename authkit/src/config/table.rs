@@ -1,6 +1,7 @@
 //! The one table of settings: reading, the check for unknown names, `authctl config show` and the
 //! reference all come from it.
 
+mod authz;
 mod limits;
 mod lockout;
 mod mail;
@@ -18,7 +19,7 @@ use crate::secret::SecretString;
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-        [SETTINGS, limits::SETTINGS, lockout::SETTINGS].into_iter().flatten().copied().collect()
+        [SETTINGS, authz::SETTINGS, limits::SETTINGS, lockout::SETTINGS].into_iter().flatten().copied().collect()
     });
     &ALL
 }

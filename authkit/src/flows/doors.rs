@@ -54,6 +54,7 @@ limits! {
     RESEND_EMAIL: "resend_email" by Email as reset_email;
     MAIL_RECIPIENT: "mail_recipient" by Email as mail_recipient;
     MAIL_SENDER: "mail_sender" by User as mail_recipient;
+    INVITE_USER: "invite_user" by User as invite_user;
     LINK_IP: "link_ip" by Address as link_ip;
     REFRESH_USER: "refresh_user" by User as refresh_user;
     REFRESH_SESSION: "refresh_session" by Session as refresh_user;
@@ -76,6 +77,8 @@ pub(crate) enum Door<'a> {
     Resend { email: &'a Email },
     /// A signed-in user who has something mailed to an address of his choice.
     ChangeEmail { user: UserId, email: &'a Email },
+    /// Having an invitation mailed to an address of one's choice.
+    Invite { user: UserId, email: &'a Email },
     /// Using a mailed link or its code.
     Link,
     /// A refresh. A session that the store does not know has no user: it counts for itself.
@@ -120,6 +123,11 @@ impl<'a> Door<'a> {
             Self::ChangeEmail { user, email } => vec![
                 (FALLBACK_IP, Client),
                 (MAIL_SENDER, User(user)),
+                (MAIL_RECIPIENT, Subject::Email(email)),
+            ],
+            Self::Invite { user, email } => vec![
+                (FALLBACK_IP, Client),
+                (INVITE_USER, User(user)),
                 (MAIL_RECIPIENT, Subject::Email(email)),
             ],
             Self::Link => vec![(LINK_IP, Client)],

@@ -3,16 +3,24 @@
 pub(crate) mod account;
 pub(crate) mod attempt;
 pub(crate) mod authenticate;
+pub(crate) mod authority;
+pub(crate) mod authz_lists;
 pub(crate) mod credential_change;
 pub(crate) mod device;
 pub(crate) mod doors;
 pub(crate) mod email_change;
 pub(crate) mod gate;
+pub(crate) mod erase;
+pub(crate) mod export;
+pub(crate) mod invitation_accept;
+pub(crate) mod invitations;
 pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
+pub(crate) mod memberships;
 pub(crate) mod operator;
+pub(crate) mod orgs;
 pub(crate) mod password;
 pub(crate) mod recovery;
 pub(crate) mod redeem;
@@ -28,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{Audit, Entry};
-use crate::authz::Roles;
+use crate::authz::{ResourceTypes, Roles};
 use crate::config::{Config, EmailVerification};
 use crate::crypto::keys::{KeyPurpose, Keys};
 use crate::crypto::mac;
@@ -52,6 +60,7 @@ use crate::users::Email;
 pub use account::ProfileChange;
 pub use authenticate::{AnyRole, Assurance, Authenticated, Permission, Requirement, Role};
 pub use doors::LimitAxis;
+pub use invitation_accept::AcceptInvitation;
 pub use login::{Credentials, Login};
 pub use password::PasswordChange;
 pub use signup::{SignUp, SignedUp};
@@ -80,6 +89,7 @@ pub(crate) struct Ctx {
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,
     pub(crate) roles: Roles,
+    pub(crate) types: ResourceTypes,
     pub(crate) claims: Option<ClaimsSource>,
     pub(crate) issuer: String,
 }
