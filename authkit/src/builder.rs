@@ -24,6 +24,7 @@ use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, MailText, Mailer, Outbox, Template, Texts};
 use crate::meta::RequestMeta;
+use crate::mfa::Seals;
 use crate::passwords::breach::BreachLookup;
 use crate::random::{SecureRandom, SharedRandom, SystemRandom};
 use crate::secret::{ExposeSecret as _, SecretString};
@@ -234,6 +235,7 @@ impl AuthKitBuilder {
         let queue = slots.get().saturating_mul(QUEUE_PER_SLOT);
         let hasher = PasswordHasher::new(config.passwords.argon2, slots, queue, Arc::clone(&random))?;
         let lockouts = Lockouts::new(config.lockout.clone(), Arc::clone(&clock));
+        let seals = Seals::new(&secrets)?;
         let timing = revocations::Timing {
             poll: config.sessions.revocation_poll,
             access_ttl: config.tokens.access_ttl,
@@ -267,6 +269,7 @@ impl AuthKitBuilder {
             courier,
             hasher,
             lockouts,
+            seals,
             breach,
             revocations,
             verified: VerifiedCache::new(verifier, DEFAULT_CAPACITY),

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Unauthenticated,
     /// Refresh token unknown, expired, revoked or reused: one answer, the audit tells which.
     RefreshInvalid,
+    /// A second factor wrong, replayed or exhausted, or the pending sign-in dead: one answer, the audit tells which.
+    MfaInvalid,
     /// A mailed link or invitation unknown, used, expired, revoked or of another purpose: one answer for all.
     LinkInvalid,
     /// Too many requests of this kind. [`Error::retry_after`] says when there is room again.
@@ -62,6 +64,7 @@ impl ErrorKind {
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::RefreshInvalid => "REFRESH_INVALID",
+            Self::MfaInvalid => "MFA_INVALID",
             Self::LinkInvalid => "LINK_INVALID",
             Self::RateLimited => "RATE_LIMITED",
             Self::Locked => "LOCKED",
@@ -84,6 +87,7 @@ impl ErrorKind {
             Self::InvalidCredentials => "E-mail or password is wrong.",
             Self::Unauthenticated => "A valid access token is required.",
             Self::RefreshInvalid => "The refresh token is not valid. Sign in again.",
+            Self::MfaInvalid => "The second factor was not accepted.",
             Self::LinkInvalid => "This link is not valid any more. Ask for a new one.",
             Self::RateLimited => "Too many requests. Try again later.",
             Self::Locked => "Too many failed attempts. Try again later.",
@@ -157,6 +161,7 @@ struct Inner {
     retry_after: Option<Duration>,
     fields: Vec<FieldError>,
     limit: Option<LimitState>,
+    satisfied_by: Vec<&'static str>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -171,6 +176,7 @@ impl Error {
             retry_after,
             fields: Vec::new(),
             limit: None,
+            satisfied_by: Vec::new(),
             source: None,
         }))
     }
@@ -203,6 +209,13 @@ impl Error {
         let text = format!("the limit {} was hit", state.policy);
         let mut error = Self::new(ErrorKind::RateLimited, text).with_retry_after(state.reset);
         error.0.limit = Some(state);
+        error
+    }
+
+    /// A recent strong sign-in is missing; `satisfied_by` names what would do.
+    pub(crate) fn step_up(satisfied_by: Vec<&'static str>) -> Self {
+        let mut error = Self::from(ErrorKind::StepUpRequired);
+        error.0.satisfied_by = satisfied_by;
         error
     }
 
@@ -262,6 +275,12 @@ impl Error {
     /// The limit that was hit, for [`ErrorKind::RateLimited`].
     pub fn limit(&self) -> Option<&LimitState> {
         self.0.limit.as_ref()
+    }
+
+    /// What would do, for [`ErrorKind::StepUpRequired`]: `password`, `totp`, `backup_code` or `passkey` in a step-up;
+    /// `enrol` when a second factor must be set up first.
+    pub fn satisfied_by(&self) -> &[&'static str] {
+        &self.0.satisfied_by
     }
 
     /// The faults of single fields, for [`ErrorKind::Validation`] and [`ErrorKind::InvalidRequest`].

@@ -96,3 +96,11 @@ id! {
     /// Identifies an invitation. Accepts nothing: the secret of its link does.
     InvitationId
 }
+id! {
+    /// Identifies a second factor of a user: an authenticator app or a passkey.
+    FactorId
+}
+id! {
+    /// Identifies a sign-in whose second factor is outstanding.
+    PendingId
+}

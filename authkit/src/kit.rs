@@ -3,6 +3,7 @@
 mod authz;
 mod limits;
 mod links;
+mod mfa;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use crate::error::{ErrorKind, Result};
 use crate::events::{Action, Event};
 use crate::flows::doors::Door;
 use crate::flows::{
-    Authenticated, Credentials, Ctx, Login, PasswordChange, ProfileChange, SignUp, SignedUp, StepUp, Tokens,
+    Authenticated, Credentials, Ctx, Enrolling, Login, PasswordChange, ProfileChange, SignUp, SignedUp,
+    StepUp, Tokens,
 };
 use crate::ids::{SessionId, UserId};
 use crate::mail::{Delivery, MailHealth};
@@ -34,6 +36,7 @@ use crate::users::{Email, User, UserFilter, store as user_store};
 
 pub use authz::{Authz, Invitations, Memberships, Organisations};
 pub use limits::Limits;
+pub use mfa::Mfa;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.
 #[derive(Clone)]
@@ -182,10 +185,17 @@ impl AuthKit {
     /// Proves the caller again: a new session takes the place of his present one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredentials`] when the proof is wrong, which counts like a failed sign-in;
-    /// [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for [`Self::login`].
-    pub async fn step_up(&self, auth: &Authenticated, proof: StepUp, meta: &RequestMeta) -> Result<Tokens> {
-        self.ctx.step_up(auth, proof, meta).await
+    /// [`ErrorKind::InvalidCredentials`] for a wrong password, which counts like a failed sign-in;
+    /// [`ErrorKind::MfaInvalid`] for a wrong second factor; [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for
+    /// [`Self::login`]; [`ErrorKind::StepUpRequired`] for the password of an account that has a second factor, unless that
+    /// was given in this session within 5 minutes.
+    pub async fn step_up(
+        &self,
+        caller: impl Into<Enrolling>,
+        proof: StepUp,
+        meta: &RequestMeta,
+    ) -> Result<Tokens> {
+        self.ctx.step_up(caller.into().caller(), proof, meta).await
     }
 
     /// Changes the caller's name or profile.
@@ -210,12 +220,23 @@ impl AuthKit {
         self.ctx.delete_account(auth, meta).await
     }
 
-    /// Judges an access token: signature, claims, revocation, network.
+    /// Judges an access token: signature, claims, revocation, network, and whether the session has the second factor that
+    /// the policy asks of its user.
     ///
     /// # Errors
-    /// [`ErrorKind::Unauthenticated`]; [`ErrorKind::Unavailable`] when revocations could not be read for 10 s.
+    /// [`ErrorKind::Unauthenticated`]; [`ErrorKind::StepUpRequired`] where the policy asks for a second factor that was
+    /// not given, or is not set up yet; [`ErrorKind::Unavailable`] when revocations could not be read for 10 s.
     pub async fn authenticate(&self, access_token: &str, meta: &RequestMeta) -> Result<Authenticated> {
         self.ctx.authenticate(access_token, meta).await
+    }
+
+    /// As [`Self::authenticate`], also for a caller whom the policy allows nothing but to set up a second factor, or to
+    /// give it: for the doors that do that.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`], without [`ErrorKind::StepUpRequired`].
+    pub async fn authenticate_enrolling(&self, access_token: &str, meta: &RequestMeta) -> Result<Enrolling> {
+        self.ctx.authenticate_enrolling(access_token, meta).await
     }
 
     /// The public keys that verify access tokens. Empty with HS256.

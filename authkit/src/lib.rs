@@ -90,6 +90,7 @@ pub mod lockout;
 pub mod mail;
 pub mod manual;
 pub mod meta;
+mod mfa;
 mod passwords;
 pub mod random;
 pub mod secret;
@@ -101,6 +102,9 @@ pub mod time;
 mod users;
 
 pub use audit::Hook;
+pub use authz::{
+    DecidedBy, Decision, Membership, NewOrganisation, OrgStatus, Organisation, OrganisationChange, Resource,
+};
 pub use builder::AuthKitBuilder;
 pub use crypto::keys::{KeyInfo, KeyPurpose, KeyState};
 pub use crypto::password::{HashKind, HashSlotStats};
@@ -108,21 +112,20 @@ pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    AcceptInvitation, AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, LimitAxis, Login, PasswordChange,
-    Permission, ProfileChange, Requirement, Role, SignUp, SignedUp, StepUp, Tokens,
+    AcceptInvitation, Acr, AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, DisableProof,
+    Enrolling, LimitAxis, Login, PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement, Role,
+    SecondFactor, SignUp, SignedUp, StepUp, Tokens,
 };
-pub use authz::{
-    DecidedBy, Decision, Membership, NewOrganisation, OrgStatus, Organisation, OrganisationChange, Resource,
-};
-pub use ids::{DeviceId, EventId, LinkId, LockoutId, MailId, SessionId, UserId};
+pub use ids::{DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PendingId, SessionId, UserId};
 pub use ids::{InvitationId, MembershipId, OrgId};
 pub use invitations::{Invitation, InvitationState, NewInvitation};
+pub use kit::{AuthKit, Check, Jwks, Limits, Mfa, Readiness, Roles, Sessions, Stats, Users};
 pub use kit::{Authz, Invitations, Memberships, Organisations};
-pub use kit::{AuthKit, Check, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
+pub use mfa::{BackupCodes, FactorInfo, FactorKind, MfaStatus, PendingSignIn, TotpEnrolment};
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]
 pub use passwords::breach::HttpRangeLookup;

@@ -30,6 +30,7 @@ const LEVELS: &[(&str, u32)] = &[
     ("devices", 30),
     ("links", 30),
     ("mfa", 30),
+    ("passkeys", 30),
     ("oauth", 30),
     ("invitations", 30),
     ("api_keys", 30),
@@ -66,6 +67,10 @@ const OWNERS: &[(&str, &str)] = &[
     ("authkit_links", "links"),
     ("authkit_lockouts", "lockout"),
     ("authkit_devices", "devices"),
+    ("authkit_totp", "mfa"),
+    ("authkit_backup_sets", "mfa"),
+    ("authkit_backup_codes", "mfa"),
+    ("authkit_mfa_pending", "mfa"),
 ];
 
 const TOP_LEVEL: &[&str] = &[

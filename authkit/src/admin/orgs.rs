@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::{Admin, AdminIn, Changed};
 use crate::authz::{
-    Decision, Membership, NewOrganisation, Organisation, OrganisationChange, Resource, orgs::store as org_store,
+    Decision, Membership, NewOrganisation, Organisation, OrganisationChange, Resource,
+    orgs::store as org_store,
 };
 use crate::db::{Listing, Page};
 use crate::error::{Error, ErrorKind, Result};
@@ -306,18 +307,12 @@ impl AdminIn<'_, '_> {
     /// As [`Admin::remove_member`].
     pub async fn remove_member(&mut self, user: UserId, resource: &Resource) -> Result<Changed<Membership>> {
         let which = WhichMembership::Of(user, resource.clone());
-        let membership =
-            self.ctx.revoke_membership_in(self.tx, By::Operator, &which, &self.meta).await??;
+        let membership = self.ctx.revoke_membership_in(self.tx, By::Operator, &which, &self.meta).await??;
         Ok(Changed::new(true, membership))
     }
 
     /// Whether a user may do something on a resource, as the transaction sees it.
-    pub async fn explain(
-        &mut self,
-        user: UserId,
-        permission: &str,
-        resource: &Resource,
-    ) -> Result<Decision> {
+    pub async fn explain(&mut self, user: UserId, permission: &str, resource: &Resource) -> Result<Decision> {
         self.ctx.can(self.tx.conn(), user, permission, resource).await
     }
 }

@@ -139,7 +139,12 @@ impl Access {
         }
         if let Some(role) = self.operator() {
             let why = format!("the role {role} permits everything");
-            return Decision { allowed: true, why, row: Some(DecidedBy::Role { role: role.to_owned() }), visible: true };
+            return Decision {
+                allowed: true,
+                why,
+                row: Some(DecidedBy::Role { role: role.to_owned() }),
+                visible: true,
+            };
         }
         if types.get(resource.kind()).is_none() {
             return refuse(format!("no kind of resource is called {}", resource.kind()), None, false);

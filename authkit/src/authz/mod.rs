@@ -12,7 +12,6 @@ mod resource;
 pub(crate) mod store;
 mod types;
 
-
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -106,8 +106,12 @@ mod tests {
     #[test]
     fn a_resource_has_one_spelling() {
         let resource: Resource = "project:42".parse().unwrap();
-        assert_eq!((resource.kind(), resource.id(), resource.to_string().as_str()), ("project", "42", "project:42"));
-        for bad in ["", "project", "project:", ":1", "Project:1", "1a:2", "a:b:c", "a: b", "a:\0", "a:\u{e9}"] {
+        assert_eq!(
+            (resource.kind(), resource.id(), resource.to_string().as_str()),
+            ("project", "42", "project:42")
+        );
+        for bad in ["", "project", "project:", ":1", "Project:1", "1a:2", "a:b:c", "a: b", "a:\0", "a:\u{e9}"]
+        {
             assert!(bad.parse::<Resource>().is_err(), "{bad:?}");
         }
         assert!(Resource::new("project", "x".repeat(129)).is_err());

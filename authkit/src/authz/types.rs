@@ -68,20 +68,28 @@ mod tests {
     fn organisations_keep_their_roles_beside_the_hosts() {
         let types = ResourceTypes::new(&[
             ResourceType::new("org").role("clinician", ["patients:read"]),
-            ResourceType::new("project").role("boss", ["*"]).role("viewer", ["read"]).from_org("admin", "boss"),
+            ResourceType::new("project")
+                .role("boss", ["*"])
+                .role("viewer", ["read"])
+                .from_org("admin", "boss"),
         ]);
         assert_eq!(types.owning("org"), ["owner"]);
         assert_eq!(types.owning("project"), ["boss"]);
         assert!(types.owning("ghost").is_empty());
         assert_eq!(types.permissions("org", "clinician").unwrap(), ["patients:read"]);
-        assert_eq!((types.inherited("project", "admin"), types.inherited("project", "member")), (Some("boss"), None));
+        assert_eq!(
+            (types.inherited("project", "admin"), types.inherited("project", "member")),
+            (Some("boss"), None)
+        );
         assert_eq!(types.all().count(), 2);
     }
 
     #[test]
     fn a_role_covers_what_it_permits_and_no_more() {
         let texts = |all: &[&str]| all.iter().map(|&t| t.to_owned()).collect::<Vec<_>>();
-        assert!(cover_all(&texts(&["*"]), &texts(&["*", "a"])) && cover_all(&texts(&["a:*"]), &texts(&["a:b"])));
+        assert!(
+            cover_all(&texts(&["*"]), &texts(&["*", "a"])) && cover_all(&texts(&["a:*"]), &texts(&["a:b"]))
+        );
         assert!(cover_all(&[], &[]) && cover_all(&texts(&["a:*"]), &texts(&["a:*"])));
         assert!(!cover_all(&texts(&["a:*", "b"]), &texts(&["*"])) && !cover_all(&[], &texts(&["a"])));
     }

@@ -15,11 +15,7 @@ pub struct AuthzConfig {
 
 impl Default for AuthzConfig {
     fn default() -> Self {
-        Self {
-            org_self_service: false,
-            invite_ttl: Duration::from_hours(7 * 24),
-            resource_types: Vec::new(),
-        }
+        Self { org_self_service: false, invite_ttl: Duration::from_hours(7 * 24), resource_types: Vec::new() }
     }
 }
 

@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod lockout;
 mod mail;
+mod mfa;
 mod near;
 mod network;
 mod parse;
@@ -36,11 +37,12 @@ mod value;
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use authz::{AuthzConfig, ResourceType};
 pub use database_url::{redact_url, sqlite_file};
-pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
+pub use dev_keys::{complete_dev_secrets, dev_mfa_key, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
 pub use load::{FILE_NAME, check, load};
 pub use lockout::LockoutConfig;
 pub use mail::{MailConfig, Notice, SmtpTls};
+pub use mfa::{MfaConfig, MfaPolicy};
 pub use network::{Network, NetworkError, TrustedProxies};
 pub use parse::parse;
 pub use passwords::{Argon2Config, PasswordsConfig};
@@ -49,6 +51,7 @@ pub use reference::reference;
 pub use roles::BUILT_IN_ROLES;
 pub use secret_file::{SecretFile, read_secret_file};
 pub use secrets::Secrets;
+pub(crate) use secrets::fernet_key;
 pub use server::{ServerConfig, TokenTransport};
 pub use sessions::{SessionPolicy, SessionsConfig};
 pub use setting::{Section, Setting};
@@ -104,6 +107,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Locks after failed sign-ins.
     pub lockout: LockoutConfig,
+    /// Second factors.
+    pub mfa: MfaConfig,
 }
 
 impl Config {

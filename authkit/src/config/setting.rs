@@ -16,6 +16,8 @@ pub enum Section {
     Tokens,
     /// Sessions and refresh tokens.
     Sessions,
+    /// Second factors.
+    Mfa,
     /// Limits of requests.
     Limits,
     /// Locks after failed sign-ins.
@@ -32,6 +34,7 @@ impl Section {
         Self::Passwords,
         Self::Tokens,
         Self::Sessions,
+        Self::Mfa,
         Self::Limits,
         Self::Lockout,
         Self::Mail,
@@ -46,6 +49,7 @@ impl Section {
             Self::Passwords => "Passwords",
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
+            Self::Mfa => "Second factors",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
             Self::Lockout => "Locks after failed sign-ins",

@@ -5,6 +5,7 @@ mod authz;
 mod limits;
 mod lockout;
 mod mail;
+mod mfa;
 
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
@@ -19,7 +20,11 @@ use crate::secret::SecretString;
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-        [SETTINGS, authz::SETTINGS, limits::SETTINGS, lockout::SETTINGS].into_iter().flatten().copied().collect()
+        [SETTINGS, authz::SETTINGS, mfa::SETTINGS, limits::SETTINGS, lockout::SETTINGS]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect()
     });
     &ALL
 }

@@ -5,6 +5,7 @@ mod authz;
 mod limits;
 mod lockout;
 mod mail;
+mod mfa;
 mod server;
 mod tokens;
 
@@ -36,6 +37,7 @@ impl Config {
         limits::judge(self, &mut report);
         mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);
+        mfa::judge(self, secrets, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }
 }

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "0002_lockout"),
     migration!(3, "0003_outbox"),
     migration!(4, "0004_links"),
+    migration!(5, "0005_mfa"),
     migration!(7, "0007_authorization"),
 ];
 

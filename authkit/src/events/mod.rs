@@ -73,6 +73,22 @@ actions! {
     LinkRefuse = "link.refuse",
     /// A sign-in by password, granted or refused.
     Login = "login",
+    /// A first factor was right, and the second one is outstanding.
+    MfaPending = "mfa.pending",
+    /// A second factor was refused: wrong, used before, moved, or its sign-in was over.
+    MfaRefuse = "mfa.refuse",
+    /// A backup code was used up.
+    MfaBackupCode = "mfa.backup_code",
+    /// An authenticator app is being set up; it counts for nothing before it is confirmed.
+    MfaEnrol = "mfa.enrol",
+    /// An authenticator app was confirmed and is a second factor now.
+    MfaConfirm = "mfa.confirm",
+    /// A new set of backup codes was made; the old one is gone.
+    MfaBackupCodes = "mfa.backup_codes",
+    /// A user removed his authenticator apps and backup codes, or failed to.
+    MfaDisable = "mfa.disable",
+    /// An operator removed all second factors of an account.
+    MfaReset = "mfa.reset",
     /// A repeated sign-in within a session.
     StepUp = "step_up",
     /// A session ended by its own token.
@@ -151,6 +167,8 @@ actions! {
     MailDrop = "mail.drop",
     /// The data keys were sealed anew under another root.
     KeyReseal = "key.reseal",
+    /// What second factors keep was sealed anew under the newest key.
+    KeyReencrypt = "key.reencrypt",
 }
 
 impl fmt::Display for Action {

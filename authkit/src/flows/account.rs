@@ -8,7 +8,7 @@ use crate::audit::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::doors::Door;
-use crate::flows::{Assurance, Authenticated, Ctx, FRESH};
+use crate::flows::{Authenticated, Ctx};
 use crate::meta::RequestMeta;
 use crate::users::{User, check_name, check_profile, store as users};
 
@@ -79,7 +79,7 @@ impl Ctx {
     ) -> Result<()> {
         self.limit(Door::Other, meta).await?;
         self.require_current(auth).await?;
-        auth.require(Assurance::any().within(FRESH))?;
+        self.require_fresh(auth).await?;
         let user = auth.user_id();
         let meta_in = meta.clone();
         self.decide(meta, Action::UserDelete, Some(user), move |ctx, tx| {

@@ -1,13 +1,12 @@
 //! Who calls: judging access tokens, and what callers must be.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::authz::Grants;
-use crate::crypto::jwt::{AccessClaims, LEEWAY, TokenError};
+use crate::crypto::jwt::{AccessClaims, TokenError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flows::Ctx;
 use crate::ids::{SessionId, UserId};
@@ -82,6 +81,40 @@ impl Authenticated {
     pub(crate) fn ver(&self) -> i64 {
         self.claims.ver
     }
+
+    /// When the token was judged.
+    pub(crate) fn at(&self) -> Timestamp {
+        self.at
+    }
+}
+
+/// A caller who may at least set up and give a second factor: anybody who is signed in, also where the policy allows
+/// him nothing else before he did. Made by [`crate::AuthKit::authenticate_enrolling`], or of an [`Authenticated`].
+#[derive(Debug, Clone)]
+pub struct Enrolling(Authenticated);
+
+impl Enrolling {
+    /// Who.
+    pub fn user_id(&self) -> UserId {
+        self.0.user_id()
+    }
+
+    /// For the flows that take such callers, and for no other.
+    pub(crate) fn caller(&self) -> &Authenticated {
+        &self.0
+    }
+}
+
+impl From<&Authenticated> for Enrolling {
+    fn from(caller: &Authenticated) -> Self {
+        Self(caller.clone())
+    }
+}
+
+impl From<&Enrolling> for Enrolling {
+    fn from(caller: &Enrolling) -> Self {
+        caller.clone()
+    }
 }
 
 /// Something that a caller must be.
@@ -144,47 +177,29 @@ impl Requirement for Permission {
     }
 }
 
-/// How well, and how recently, the caller proved who he is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Assurance {
-    within: Option<Duration>,
-}
-
-impl Assurance {
-    /// By any means.
-    pub const fn any() -> Self {
-        Self { within: None }
-    }
-
-    /// Not longer ago than `span`.
-    #[must_use]
-    pub const fn within(self, span: Duration) -> Self {
-        Self { within: Some(span) }
-    }
-
-    /// Not longer ago than so many minutes.
-    #[must_use]
-    pub const fn within_minutes(self, minutes: u64) -> Self {
-        self.within(Duration::from_secs(minutes * 60))
-    }
-}
-
-impl Requirement for Assurance {
-    fn check(&self, caller: &Authenticated) -> Result<()> {
-        // A sign-in in the future is one before the clock was set back: nobody knows how long ago (R18).
-        let known = caller.auth_time() <= caller.at + LEEWAY;
-        let fresh = self.within.is_none_or(|span| known && caller.at < caller.auth_time() + span);
-        if fresh { Ok(()) } else { Err(ErrorKind::StepUpRequired.into()) }
-    }
-}
-
 fn forbidden(why: String) -> Error {
     Error::new(ErrorKind::Forbidden, why)
 }
 
 impl Ctx {
-    /// Judges an access token: signature and claims (or the memory of having judged them), revocation, network.
-    pub(crate) async fn authenticate(&self, token: &str, meta: &RequestMeta) -> Result<Authenticated> {
+    /// Judges an access token, and whether the policy lets its session do everything: a session without the second
+    /// factor that its user's roles need may only set one up or give it.
+    pub(crate) async fn authenticate(
+        self: &Arc<Self>,
+        token: &str,
+        meta: &RequestMeta,
+    ) -> Result<Authenticated> {
+        let caller = self.judge_token(token, meta).await?;
+        if self.is_restricted(&caller) { Err(self.restricted(&caller).await) } else { Ok(caller) }
+    }
+
+    /// As [`Self::authenticate`], for the doors where second factors are set up and given.
+    pub(crate) async fn authenticate_enrolling(&self, token: &str, meta: &RequestMeta) -> Result<Enrolling> {
+        self.judge_token(token, meta).await.map(Enrolling)
+    }
+
+    /// Signature and claims (or the memory of having judged them), revocation, network.
+    async fn judge_token(&self, token: &str, meta: &RequestMeta) -> Result<Authenticated> {
         let at = self.now();
         let mut claims = self.verified.verify(token, &self.keys.key_set(), at);
         if matches!(claims, Err(TokenError::UnknownKey)) {

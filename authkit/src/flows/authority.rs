@@ -119,9 +119,7 @@ impl Ctx {
 
     async fn access_now(&self, user: UserId, resource: &Resource) -> Result<Option<Access>> {
         let resource = resource.clone();
-        self.db
-            .read(move |conn| Box::pin(async move { members::access(conn, user, &resource).await }))
-            .await
+        self.db.read(move |conn| Box::pin(async move { members::access(conn, user, &resource).await })).await
     }
 
     /// The decision that lets a caller pass.
@@ -160,7 +158,12 @@ impl Ctx {
         let active = access.status == crate::users::UserStatus::Active;
         Authority {
             permissions: access.permissions(&self.types, resource),
-            platform: access.platform.iter().filter(|_| active).flat_map(|(_, granted)| granted.clone()).collect(),
+            platform: access
+                .platform
+                .iter()
+                .filter(|_| active)
+                .flat_map(|(_, granted)| granted.clone())
+                .collect(),
             visible: operator || (active && access.belongs()),
             operator,
         }
@@ -206,12 +209,7 @@ impl Ctx {
     }
 
     /// [`Self::require_admin_over`], for reads.
-    pub(crate) async fn admin_over(
-        &self,
-        conn: &mut Conn<'_>,
-        by: By,
-        user: UserId,
-    ) -> Result<Ruling<()>> {
+    pub(crate) async fn admin_over(&self, conn: &mut Conn<'_>, by: By, user: UserId) -> Result<Ruling<()>> {
         let By::User(caller) = by else { return Ok(Ok(())) };
         let platform = Resource::platform();
         let Some(own) = members::access(conn, caller, &platform).await? else { return Ok(Err(hidden())) };
@@ -241,7 +239,9 @@ impl Ctx {
             }
             let of_theirs = self.types.permissions(ORG, &org.role).unwrap_or_default();
             if !org.managed || !authority.permits(USERS_MANAGE) || !authority.may_give(of_theirs) {
-                return forbidden("the account is not the caller's organisation's alone, or above the caller");
+                return forbidden(
+                    "the account is not the caller's organisation's alone, or above the caller",
+                );
             }
         }
         // An account that may do more on the platform than its admin is not his to change.

@@ -18,7 +18,8 @@ impl Ctx {
         let (key, _) = self.keys.active_bytes(KeyPurpose::Cursor)?;
         let cursors = Cursors::new(&key, "orgs".into());
         let (after, limit) = (cursors.start(page)?, i64::from(page.limit) + 1);
-        let read = self.db.read(move |conn| Box::pin(async move { org_store::all(conn, after, limit).await }));
+        let read =
+            self.db.read(move |conn| Box::pin(async move { org_store::all(conn, after, limit).await }));
         Ok(cursors.page(read.await?, page, |org| org.id.as_uuid()))
     }
 

@@ -55,6 +55,7 @@ limits! {
     MAIL_RECIPIENT: "mail_recipient" by Email as mail_recipient;
     MAIL_SENDER: "mail_sender" by User as mail_recipient;
     INVITE_USER: "invite_user" by User as invite_user;
+    MFA_USER: "mfa_user" by User as mfa_user;
     LINK_IP: "link_ip" by Address as link_ip;
     REFRESH_USER: "refresh_user" by User as refresh_user;
     REFRESH_SESSION: "refresh_session" by Session as refresh_user;
@@ -79,6 +80,8 @@ pub(crate) enum Door<'a> {
     ChangeEmail { user: UserId, email: &'a Email },
     /// Having an invitation mailed to an address of one's choice.
     Invite { user: UserId, email: &'a Email },
+    /// A second factor of a known user, at whatever door.
+    SecondFactor { user: UserId },
     /// Using a mailed link or its code.
     Link,
     /// A refresh. A session that the store does not know has no user: it counts for itself.
@@ -130,6 +133,7 @@ impl<'a> Door<'a> {
                 (INVITE_USER, User(user)),
                 (MAIL_RECIPIENT, Subject::Email(email)),
             ],
+            Self::SecondFactor { user } => vec![(FALLBACK_IP, Client), (MFA_USER, User(user))],
             Self::Link => vec![(LINK_IP, Client)],
             Self::Refresh { user: Some(id), .. } => vec![(REFRESH_USER, User(id))],
             Self::Refresh { session, .. } => vec![(REFRESH_SESSION, Session(session))],

@@ -10,7 +10,7 @@ use crate::events::Action;
 use crate::flows::doors::Door;
 use crate::flows::mailed::{For, stored};
 use crate::flows::redeem::OpenLink;
-use crate::flows::{Assurance, Authenticated, Ctx, FRESH, Ruling};
+use crate::flows::{Authenticated, Ctx, Ruling};
 use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason, LinkProof, LinkPurpose, store as links};
 use crate::meta::RequestMeta;
@@ -29,7 +29,7 @@ impl Ctx {
         self.outbox.require()?;
         let new = Email::parse(new_email, "/new_email").map_err(|fault| Error::validation(vec![fault]))?;
         self.require_current(auth).await?;
-        auth.require(Assurance::any().within(FRESH))?;
+        self.require_fresh(auth).await?;
         self.limit(Door::ChangeEmail { user: auth.user_id(), email: &new }, meta).await?;
         let (user, session, meta_in) = (auth.user_id(), auth.session_id(), meta.clone());
         self.decide(meta, Action::EmailChangeRequest, Some(user), move |ctx, tx| {

@@ -18,11 +18,7 @@ const MANY: i64 = 1000;
 impl Ctx {
     /// Refuses to end an account that is the last owner of an organisation: somebody else must be made one, or the
     /// organisation ended, first. Takes the rows of those organisations. The account's row is held.
-    pub(crate) async fn keep_organisations_owned(
-        &self,
-        tx: &mut Tx<'_>,
-        user: UserId,
-    ) -> Result<Ruling<()>> {
+    pub(crate) async fn keep_organisations_owned(&self, tx: &mut Tx<'_>, user: UserId) -> Result<Ruling<()>> {
         for membership in self.ownerships(tx, user).await? {
             members::take(tx.conn(), &membership.resource).await?;
             if let Err(refusal) = self.keep_an_owner(tx, &membership, None).await? {

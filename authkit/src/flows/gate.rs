@@ -7,7 +7,7 @@ use crate::crypto::mac;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::events::Action;
-use crate::flows::Ctx;
+use crate::flows::{Amr, Ctx};
 use crate::ids::{DeviceId, SessionId, UserId};
 use crate::meta::{RequestMeta, network_of};
 use crate::sessions::revocations::Revocation;
@@ -41,12 +41,14 @@ pub(crate) struct Start {
     pub(crate) user: UserId,
     /// The epoch under which the credential was checked.
     pub(crate) epoch: i64,
-    /// How (RFC 8176).
-    pub(crate) amr: &'static str,
+    /// What was proved. An account with a second factor takes nothing less.
+    pub(crate) amr: Amr,
     /// The session whose place it takes, if any: device, place under the cap and absolute end carry over.
     pub(crate) replaces: Option<SessionRecord>,
     /// The device from which it begins.
     pub(crate) device: Option<DeviceId>,
+    /// When it was proved; `None`: now.
+    pub(crate) proved_at: Option<Timestamp>,
 }
 
 /// A session that has begun, and what its access token will say.
@@ -58,7 +60,7 @@ pub(crate) struct Started {
 }
 
 impl Ctx {
-    /// Begins a session. `None` when the account's state or epoch no longer allow it.
+    /// Begins a session. `None` when the account's state or epoch no longer allow it, or its second factor is outstanding.
     pub(crate) async fn start_session(
         &self,
         tx: &mut Tx<'_>,
@@ -66,8 +68,8 @@ impl Ctx {
         start: &Start,
     ) -> Result<Option<Started>> {
         let now = self.now();
-        let unverified_may = self.unverified_may();
-        let taken = users::take_for_sign_in(tx.conn(), start.user, start.epoch, unverified_may, now).await?;
+        let given = (self.unverified_may(), start.amr.is_mfa());
+        let taken = users::take_for_sign_in(tx.conn(), start.user, start.epoch, given, now).await?;
         let Some(version) = taken else { return Ok(None) };
         let ended = self.make_room(tx, start, now).await?;
         self.revoke_sessions(tx, &ended).await?;
@@ -126,8 +128,8 @@ impl Ctx {
             ip: meta.ip.map(|ip| ip.to_string()),
             user_agent: meta.user_agent.as_deref().map(clean_user_agent),
             cip,
-            auth_time: now,
-            amr: start.amr.to_owned(),
+            auth_time: start.proved_at.unwrap_or(now),
+            amr: start.amr.text(),
             device: start.device,
         })
     }

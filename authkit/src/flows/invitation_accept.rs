@@ -14,12 +14,11 @@ use crate::events::Action;
 use crate::flows::authority::By;
 use crate::flows::credential_change::ProvedBy;
 use crate::flows::doors::Door;
-use crate::flows::gate::Start;
-use crate::flows::login::AMR_PASSWORD;
+use crate::flows::first_factor::{First, Outcome};
 use crate::flows::mailed::stored;
 use crate::flows::signup::taken;
 use crate::flows::tokens::Facts;
-use crate::flows::{Authenticated, Ctx, Login, Ruling};
+use crate::flows::{Amr, Authenticated, Ctx, Login, Ruling};
 use crate::ids::{InvitationId, LinkId, SessionId, UserId};
 use crate::invitations::{Ended, Invitation, InvitationState, store as invitations};
 use crate::links::{LinkPurpose, LinkToken, store as links};
@@ -28,9 +27,7 @@ use crate::passwords::policy;
 use crate::passwords::store as passwords;
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::sessions::{Standing, store as sessions};
-use crate::users::{
-    Email, NewRecord, Record, UserStatus, check_name, empty_profile, store as users,
-};
+use crate::users::{Email, NewRecord, Record, UserStatus, check_name, empty_profile, store as users};
 
 /// The secret of an invitation, and the account to be made where there is none.
 #[derive(Debug, Clone)]
@@ -66,6 +63,15 @@ struct OpenInvitation {
     email: Email,
 }
 
+/// How somebody who accepted goes on.
+#[derive(Debug)]
+enum Entered {
+    /// In the session that he has.
+    GoesOn(Facts),
+    /// By a sign-in, which may want a second factor.
+    Signed(Outcome),
+}
+
 /// What an invitation gives.
 #[derive(Debug)]
 struct Judged {
@@ -90,6 +96,13 @@ impl Ctx {
                 Err(Error::new(ErrorKind::InvalidRequest, text))
             }
             (None, None) => Err(ErrorKind::Unauthenticated.into()),
+        }
+    }
+
+    async fn let_in(&self, entered: Entered, meta: &RequestMeta) -> Result<Login> {
+        match entered {
+            Entered::GoesOn(facts) => self.issue(meta, facts).await.map(Login::Complete),
+            Entered::Signed(outcome) => self.conclude(meta, outcome, None).await,
         }
     }
 
@@ -132,13 +145,13 @@ impl Ctx {
         let open = self.open_invitation(token, meta).await?;
         let (user, session) = (auth.user_id(), session.id);
         let meta_in = meta.clone();
-        let facts = self
+        let entered = self
             .decide(meta, Action::InvitationAccept, Some(user), move |ctx, tx| {
                 let (meta, open) = (meta_in.clone(), open.clone());
                 Box::pin(async move { ctx.accept_signed_in_in(tx, (user, session), &open, &meta).await })
             })
             .await?;
-        self.issue(meta, facts).await.map(Login::Complete)
+        self.let_in(entered, meta).await
     }
 
     /// The session goes on: whoever accepts has not proved himself anew. Only where the address was not proved before is
@@ -149,8 +162,10 @@ impl Ctx {
         (user, session): (UserId, SessionId),
         open: &OpenInvitation,
         meta: &RequestMeta,
-    ) -> Result<Ruling<Facts>> {
-        let Some(record) = self.take(tx, user).await? else { return Ok(Err(ErrorKind::Unauthenticated.into())) };
+    ) -> Result<Ruling<Entered>> {
+        let Some(record) = self.take(tx, user).await? else {
+            return Ok(Err(ErrorKind::Unauthenticated.into()));
+        };
         let view = sessions::view(tx.conn(), session, self.limits()).await?.filter(|view| view.alive);
         let Some(view) = view.filter(|_| record.user.status == UserStatus::Active) else {
             return Ok(Err(ErrorKind::Unauthenticated.into()));
@@ -192,22 +207,17 @@ impl Ctx {
         let password = self.check_breach(password, "/password", None, meta).await?;
         let hash = self.hasher.hash(&password).await?;
         let id = UserId::generate(self.now(), &*self.random)?;
-        let new = NewRecord {
-            id,
-            email: open.email.clone(),
-            name,
-            email_verified: true,
-            profile: empty_profile(),
-        };
+        let new =
+            NewRecord { id, email: open.email.clone(), name, email_verified: true, profile: empty_profile() };
         let meta_in = meta.clone();
-        let facts = self
+        let entered = self
             .decide(meta, Action::InvitationAccept, None, move |ctx, tx| {
                 let (meta, open) = (meta_in.clone(), open.clone());
                 let (new, hash) = (new.clone(), hash.clone());
                 Box::pin(async move { ctx.accept_anew_in(tx, &open, &new, &hash, &meta).await })
             })
             .await?;
-        self.issue(meta, facts).await.map(Login::Complete)
+        self.let_in(entered, meta).await
     }
 
     /// The name of the organisation, which must not be part of the password (contract 4.2).
@@ -225,7 +235,7 @@ impl Ctx {
         new: &NewRecord,
         hash: &str,
         meta: &RequestMeta,
-    ) -> Result<Ruling<Facts>> {
+    ) -> Result<Ruling<Entered>> {
         let known = users::by_email(tx.conn(), &open.email).await?.map(|record| record.user.id);
         let record = match known {
             Some(id) => self.take(tx, id).await?,
@@ -237,7 +247,9 @@ impl Ctx {
         };
         let user = match &record {
             Some(record) if record.user.status != UserStatus::Active => {
-                return self.refuse_invitation(tx, Some(record.user.id), record.user.status.name(), meta).await;
+                return self
+                    .refuse_invitation(tx, Some(record.user.id), record.user.status.name(), meta)
+                    .await;
             }
             Some(record) if record.user.email_verified => return Ok(Err(sign_in_first())),
             // Whoever made that account had never shown that the address is his. Who has the link just did.
@@ -336,7 +348,7 @@ impl Ctx {
         user: UserId,
         (session, is_new): (Option<crate::sessions::SessionRecord>, bool),
         meta: &RequestMeta,
-    ) -> Result<Ruling<Facts>> {
+    ) -> Result<Ruling<Entered>> {
         let Judged { invitation, target } = judged;
         if target.is_platform() {
             if users::grant(tx.conn(), user, &invitation.role, self.now()).await? {
@@ -350,35 +362,29 @@ impl Ctx {
         }
         let record = users::by_id(tx.conn(), user).await?;
         let record: Record = record.ok_or_else(|| Error::internal("a held account is gone"))?;
-        let facts = match session {
-            Some(session) => Facts {
-                session: Standing::from(&session),
-                ver: record.version.ver,
-                roles: record.user.roles,
-            },
-            None => {
-                let start = Start {
-                    user,
-                    epoch: record.version.epoch,
-                    amr: AMR_PASSWORD,
-                    replaces: None,
-                    device: None,
-                };
-                let Some(started) = self.start_session(tx, meta, &start).await? else {
-                    return Err(Error::internal("an account that was just proved may not sign in"));
-                };
-                let session = Standing::from(&started.session);
-                Facts { session, ver: started.ver, roles: started.roles }
-            }
-        };
-        let entry = Entry::success(Action::InvitationAccept, user)
-            .session(facts.session.id)
+        let mut entry = Entry::success(Action::InvitationAccept, user)
             .detail("invitation", invitation.id.to_string())
             .detail("resource", target.to_string())
             .detail("role", invitation.role.clone())
             .detail("new_account", is_new);
+        if let Some(session) = &session {
+            entry = entry.session(session.id);
+        }
         self.audit.grant(tx, meta, entry).await?;
-        Ok(Ok(facts))
+        let version = record.version;
+        if let Some(session) = session {
+            let (session, roles) = (Standing::from(&session), record.user.roles);
+            return Ok(Ok(Entered::GoesOn(Facts { session, ver: version.ver, roles })));
+        }
+        let first = First {
+            action: Action::Login,
+            user,
+            epoch: version.epoch,
+            amr: Amr::password(),
+            device: None,
+            reservation: None,
+        };
+        Ok(self.finish_first_factor(tx, meta, &first).await?.map(Entered::Signed))
     }
 
     async fn refuse_invitation<T>(

@@ -81,7 +81,9 @@ impl Ctx {
             }
             if !target.is_platform() && members::of(tx.conn(), known.user.id, &target).await?.is_some() {
                 let text = "the user has a role there already";
-                return Ok(Err(Error::new(ErrorKind::Conflict, text).with_public("The user is there already.")));
+                return Ok(Err(
+                    Error::new(ErrorKind::Conflict, text).with_public("The user is there already.")
+                ));
             }
         }
         if let Err(refusal) = self.seat(tx, &target).await? {
@@ -154,7 +156,8 @@ impl Ctx {
             return Ok(Err(over()));
         }
         let email = stored(&found.email)?;
-        let invitation = Invitation { sent_at: now, expires_at: end, state: InvitationState::Pending, ..found };
+        let invitation =
+            Invitation { sent_at: now, expires_at: end, state: InvitationState::Pending, ..found };
         let entry = self.invitation_entry(Action::InvitationResend, &invitation, &email)?;
         self.audit.grant(tx, meta, entry).await?;
         self.send_invitation(tx, invitation, &email).await.map(Ok)
@@ -240,9 +243,9 @@ impl Ctx {
             let refusal = Error::new(ErrorKind::Forbidden, "a role above one's own");
             return Ok(if may { Ok(()) } else { Err(refusal) });
         }
-        Ok(self.declared(target, role).and_then(|wanted| {
-            if authority.may_give(wanted) { Ok(()) } else { Err(above()) }
-        }))
+        Ok(self
+            .declared(target, role)
+            .and_then(|wanted| if authority.may_give(wanted) { Ok(()) } else { Err(above()) }))
     }
 
     /// Makes the link and mails it; without a mailer the link alone.

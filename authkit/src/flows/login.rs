@@ -8,19 +8,16 @@ use crate::error::{Error, ErrorKind, FieldCode, FieldError, Result};
 use crate::events::Action;
 use crate::flows::attempt::{Factor, Reservation, Target};
 use crate::flows::doors::Door;
-use crate::flows::gate::{Gate, Start, gate};
-use crate::flows::tokens::Facts;
-use crate::flows::{Ctx, Tokens};
+use crate::flows::first_factor::First;
+use crate::flows::gate::{Gate, gate};
+use crate::flows::{Amr, Ctx, Tokens};
 use crate::ids::UserId;
 use crate::meta::RequestMeta;
+use crate::mfa::PendingSignIn;
 use crate::passwords::policy::normalise;
 use crate::passwords::store::{self as passwords, SignInRow};
 use crate::secret::{ExposeSecret as _, SecretString};
-use crate::sessions::Standing;
 use crate::users::{Email, UserStatus};
-
-/// How a password is told in `amr` (RFC 8176).
-pub(crate) const AMR_PASSWORD: &str = "pwd";
 
 /// An e-mail and a password, as typed.
 #[derive(Debug, Clone)]
@@ -55,6 +52,8 @@ impl Credentials {
 pub enum Login {
     /// Signed in.
     Complete(Tokens),
+    /// The second factor is outstanding: nobody is signed in.
+    SecondFactor(PendingSignIn),
 }
 
 impl Ctx {
@@ -120,7 +119,7 @@ impl Ctx {
         } else {
             None
         };
-        self.complete_login(row, upgraded, &email, &reservation, &meta).await.map(Login::Complete)
+        self.complete_login(row, upgraded, &email, &reservation, &meta).await
     }
 
     async fn complete_login(
@@ -130,40 +129,35 @@ impl Ctx {
         email: &Email,
         reservation: &Reservation,
         meta: &RequestMeta,
-    ) -> Result<Tokens> {
-        let user = UserId::from_uuid(row.id);
+    ) -> Result<Login> {
+        let (user, epoch) = (UserId::from_uuid(row.id), row.epoch);
         let device = self.device_of(reservation.target().device(), email);
         let device = self.unsettled(reservation, device, meta).await?;
-        let token = device.token();
-        let start =
-            Start { user, epoch: row.epoch, amr: AMR_PASSWORD, replaces: None, device: Some(device.id()) };
         let rehash = row.hash.clone().zip(upgraded);
-        let job = Arc::new((start, rehash, device, reservation.clone(), meta.clone()));
-        let started = self
+        let job = Arc::new((rehash, device.clone(), reservation.clone(), meta.clone()));
+        let outcome = self
             .decide(meta, Action::Login, Some(user), move |ctx, tx| {
                 let job = Arc::clone(&job);
                 Box::pin(async move {
-                    let (start, rehash, device, reservation, meta) = &*job;
-                    let Some(started) = ctx.start_session(tx, meta, start).await? else {
-                        let entry = Entry::failure(Action::Login, Some(user), "changed_meanwhile");
-                        ctx.audit.record(tx, meta, entry).await?;
-                        return Ok(Err(ErrorKind::InvalidCredentials.into()));
+                    let (rehash, device, reservation, meta) = &*job;
+                    let first = First {
+                        action: Action::Login,
+                        user,
+                        epoch,
+                        amr: Amr::password(),
+                        device: Some(device),
+                        reservation: Some(reservation),
                     };
-                    if let Some((old, new)) = rehash {
+                    let ruling = ctx.finish_first_factor(tx, meta, &first).await?;
+                    if let (Ok(_), Some((old, new))) = (&ruling, rehash) {
                         passwords::rehash(tx.conn(), user, old, new).await?;
                     }
-                    ctx.remember_device(tx, device, &started).await?;
-                    ctx.succeed_in(tx, reservation).await?;
-                    let entry = Entry::success(Action::Login, user).session(started.session.id);
-                    ctx.audit.grant(tx, meta, entry).await?;
-                    Ok(Ok(started))
+                    Ok(ruling)
                 })
             })
             .await;
-        let started = self.unsettled(reservation, started, meta).await?;
-        let facts =
-            Facts { session: Standing::from(&started.session), ver: started.ver, roles: started.roles };
-        Ok(Tokens { device_token: token, ..self.issue(meta, facts).await? })
+        let outcome = self.unsettled(reservation, outcome, meta).await?;
+        self.conclude(meta, outcome, Some(&device)).await
     }
 }
 

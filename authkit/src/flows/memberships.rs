@@ -80,7 +80,11 @@ impl Ctx {
             Ok(wanted) if authority.may_give(wanted) => wanted,
             // What somebody may not do at all is said before what is wrong with it.
             Err(fault) if authority.permits(crate::authz::MEMBERS_WRITE) => return Ok(Err(fault)),
-            _ => return self.refuse_role(tx, by, grant, authority.refusal("a role above one's own"), meta).await,
+            _ => {
+                return self
+                    .refuse_role(tx, by, grant, authority.refusal("a role above one's own"), meta)
+                    .await;
+            }
         };
         let Some(record) = account.filter(|record| record.user.status != UserStatus::Deleted) else {
             return Ok(Err(no_account()));
@@ -119,7 +123,8 @@ impl Ctx {
         if !cover_all(wanted, held) {
             self.void_tokens(tx, record.user.id).await?;
         }
-        let entry = membership_entry(Action::MembershipChange, &before, role).detail("from", before.role.clone());
+        let entry =
+            membership_entry(Action::MembershipChange, &before, role).detail("from", before.role.clone());
         self.audit.grant(tx, meta, entry).await?;
         Ok(Ok((true, Membership { role: role.clone(), updated_at: now, ..before })))
     }

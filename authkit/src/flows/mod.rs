@@ -1,6 +1,7 @@
 //! Flows: one story a file, one transaction. Features meet only here.
 
 pub(crate) mod account;
+pub(crate) mod assurance;
 pub(crate) mod attempt;
 pub(crate) mod authenticate;
 pub(crate) mod authority;
@@ -9,9 +10,10 @@ pub(crate) mod credential_change;
 pub(crate) mod device;
 pub(crate) mod doors;
 pub(crate) mod email_change;
-pub(crate) mod gate;
 pub(crate) mod erase;
 pub(crate) mod export;
+pub(crate) mod first_factor;
+pub(crate) mod gate;
 pub(crate) mod invitation_accept;
 pub(crate) mod invitations;
 pub(crate) mod limit;
@@ -19,12 +21,17 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
 pub(crate) mod memberships;
+pub(crate) mod mfa_complete;
+pub(crate) mod mfa_disable;
+pub(crate) mod mfa_enrol;
 pub(crate) mod operator;
 pub(crate) mod orgs;
+pub(crate) mod passkeys;
 pub(crate) mod password;
 pub(crate) mod recovery;
 pub(crate) mod redeem;
 pub(crate) mod refresh;
+pub(crate) mod second_factor;
 pub(crate) mod signup;
 pub(crate) mod step_up;
 pub(crate) mod tokens;
@@ -50,6 +57,7 @@ use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
+use crate::mfa::Seals;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
 use crate::sessions::owners::Owners;
@@ -58,11 +66,15 @@ use crate::time::{SharedClock, Timestamp};
 use crate::users::Email;
 
 pub use account::ProfileChange;
-pub use authenticate::{AnyRole, Assurance, Authenticated, Permission, Requirement, Role};
+pub(crate) use assurance::Amr;
+pub use assurance::{Acr, Assurance};
+pub use authenticate::{AnyRole, Authenticated, Enrolling, Permission, Requirement, Role};
 pub use doors::LimitAxis;
 pub use invitation_accept::AcceptInvitation;
 pub use login::{Credentials, Login};
+pub use mfa_disable::DisableProof;
 pub use password::PasswordChange;
+pub use second_factor::{PasskeyProof, SecondFactor};
 pub use signup::{SignUp, SignedUp};
 pub use step_up::StepUp;
 pub(crate) use tokens::ClaimsSource;
@@ -85,6 +97,7 @@ pub(crate) struct Ctx {
     pub(crate) courier: Courier,
     pub(crate) hasher: PasswordHasher,
     pub(crate) lockouts: Lockouts,
+    pub(crate) seals: Seals,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,

@@ -106,8 +106,15 @@ impl Ctx {
         let entry = org_entry(Action::OrgCreate, id).detail("name", new.name.clone());
         self.audit.grant(tx, meta, entry).await?;
         if let Some(owner) = owner {
-            self.add_member(tx, owner, &resource, OWNER, authority.operator && by.user() != Some(owner), meta)
-                .await?;
+            self.add_member(
+                tx,
+                owner,
+                &resource,
+                OWNER,
+                authority.operator && by.user() != Some(owner),
+                meta,
+            )
+            .await?;
         }
         let named = named.map(|record| record.user.id);
         let other = new.admin.as_ref().filter(|_| owner.is_none() || named != owner);
@@ -134,7 +141,8 @@ impl Ctx {
         self.decide(&meta, Action::OrgUpdate, None, move |ctx, tx| {
             let meta = meta_in.clone();
             // Whether the organisation is there for the caller is judged before what he wrote.
-            let change = change.as_ref().map(Clone::clone).map_err(|e| Error::validation(e.fields().to_vec()));
+            let change =
+                change.as_ref().map(Clone::clone).map_err(|e| Error::validation(e.fields().to_vec()));
             Box::pin(async move { ctx.update_org_in(tx, by, id, change, &meta).await })
         })
         .await

@@ -125,6 +125,9 @@ impl From<&Error> for Refusal {
             .with_message(error.public_message().to_owned())
             .with_fields(error.fields());
         refusal.limit = error.limit().cloned().map(Box::new);
+        if !error.satisfied_by().is_empty() {
+            refusal = refusal.with_detail("satisfied_by", error.satisfied_by().to_vec());
+        }
         match error.retry_after() {
             Some(after) => refusal.with_retry_after(after),
             None => refusal,

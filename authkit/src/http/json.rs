@@ -15,6 +15,7 @@ use serde_json::{Map, Number, Value};
 use super::body::Refusal;
 use super::status::Code;
 use crate::error::{ErrorKind, FieldCode, FieldError};
+use crate::flows::PasskeyProof;
 use crate::links::LinkProof;
 use crate::secret::SecretString;
 
@@ -219,6 +220,31 @@ impl Fields {
         })
     }
 
+    /// A string that may be missing (`None`), or `null` (`Some(None)`): what a change empties.
+    pub fn changed_string(&mut self, name: &str) -> Option<Option<String>> {
+        self.members.contains_key(name).then(|| self.nullable_string(name))
+    }
+
+    /// A whole number that may be missing (`None`), or `null` (`Some(None)`).
+    pub fn changed_whole(&mut self, name: &str) -> Option<Option<i64>> {
+        let value = self.members.remove(name)?;
+        if value.is_null() {
+            return Some(None);
+        }
+        let number = value.as_i64();
+        if number.is_none() {
+            self.fault(name, FieldCode::Type, "must be a whole number or null");
+        }
+        Some(number)
+    }
+
+    /// What may not stand there beside the rest.
+    pub fn unwanted(&mut self, name: &str, message: &'static str) {
+        if self.members.remove(name).is_some() {
+            self.fault(name, FieldCode::Unknown, message);
+        }
+    }
+
     /// An object that may be missing; `null` is not an object.
     pub fn optional_object(&mut self, name: &str) -> Option<Value> {
         match self.members.remove(name) {
@@ -229,6 +255,34 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// Whether the member is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// A browser's answer to a passkey challenge under `passkey`: {challenge_id, credential}. `None` when it is not there.
+    pub fn passkey(&mut self) -> Option<PasskeyProof> {
+        let value = self.members.remove("passkey")?;
+        let Value::Object(members) = value else {
+            self.fault("passkey", FieldCode::Type, "must be an object");
+            return Some(PasskeyProof::new("", Value::Null));
+        };
+        let mut inner = Self { members, faults: Vec::new() };
+        let challenge_id = inner.string("challenge_id");
+        if !inner.has("credential") {
+            inner.fault("credential", FieldCode::Required, "is missing");
+        }
+        let credential = inner.optional_object("credential").unwrap_or_default();
+        if let Err(refused) = inner.close() {
+            self.faults.extend(
+                refused
+                    .into_iter()
+                    .map(|fault| FieldError { pointer: format!("/passkey{}", fault.pointer), ..fault }),
+            );
+        }
+        Some(PasskeyProof::new(challenge_id, credential))
     }
 
     /// What proves that a mail arrived: `token`, or `email` and `code`.
@@ -251,15 +305,18 @@ impl Fields {
         self.faults.push(FieldError::new(pointer(name), code, message));
     }
 
-    fn finish(mut self) -> Result<(), Refusal> {
+    fn finish(self) -> Result<(), Refusal> {
+        self.close()
+            .map_err(|faults| Refusal::new(Code::Kind(ErrorKind::InvalidRequest)).with_fields(&faults))
+    }
+
+    /// What is left is not known.
+    fn close(mut self) -> Result<(), Vec<FieldError>> {
         let unknown: Vec<String> = self.members.keys().take(MAX_UNKNOWN).cloned().collect();
         for name in unknown {
             self.fault(&name, FieldCode::Unknown, "is not known here");
         }
-        if self.faults.is_empty() {
-            return Ok(());
-        }
-        Err(Refusal::new(Code::Kind(ErrorKind::InvalidRequest)).with_fields(&self.faults))
+        if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
     }
 }
 

@@ -32,9 +32,10 @@ impl Code {
         match self {
             Self::Kind(kind) => match kind {
                 ErrorKind::InvalidRequest | ErrorKind::LinkInvalid => StatusCode::BAD_REQUEST,
-                ErrorKind::InvalidCredentials | ErrorKind::Unauthenticated | ErrorKind::RefreshInvalid => {
-                    StatusCode::UNAUTHORIZED
-                }
+                ErrorKind::InvalidCredentials
+                | ErrorKind::Unauthenticated
+                | ErrorKind::RefreshInvalid
+                | ErrorKind::MfaInvalid => StatusCode::UNAUTHORIZED,
                 ErrorKind::EmailUnverified | ErrorKind::StepUpRequired | ErrorKind::Forbidden => {
                     StatusCode::FORBIDDEN
                 }

@@ -47,11 +47,8 @@ const OF_INVITER: &str = concat!(
     columns!(),
     " FROM authkit_invitations WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
 );
-const ALL: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM authkit_invitations WHERE id < $1 ORDER BY id DESC LIMIT $2"
-);
+const ALL: &str =
+    concat!("SELECT ", columns!(), " FROM authkit_invitations WHERE id < $1 ORDER BY id DESC LIMIT $2");
 const OF_EMAIL: &str = concat!(
     "SELECT ",
     columns!(),
@@ -134,12 +131,7 @@ pub(crate) async fn by_id(
 }
 
 /// `false` when it ended before.
-pub(crate) async fn end(
-    conn: &mut Conn<'_>,
-    id: InvitationId,
-    why: Ended,
-    now: Timestamp,
-) -> Result<bool> {
+pub(crate) async fn end(conn: &mut Conn<'_>, id: InvitationId, why: Ended, now: Timestamp) -> Result<bool> {
     let row: Option<Uuid> = on_db!(conn, |c| sqlx::query_scalar(END)
         .bind(id.as_uuid())
         .bind(now.as_micros())
@@ -209,8 +201,7 @@ pub(crate) async fn end_of_inviter_in(
 
 /// For a purge: invitations to an address hold it.
 pub(crate) async fn delete_of_email(conn: &mut Conn<'_>, email: &Email) -> Result<()> {
-    let () =
-        on_db!(conn, |c| sqlx::query(DELETE_OF_EMAIL).bind(email.key()).execute(c).await.map(|_| ()))?;
+    let () = on_db!(conn, |c| sqlx::query(DELETE_OF_EMAIL).bind(email.key()).execute(c).await.map(|_| ()))?;
     Ok(())
 }
 
@@ -237,9 +228,7 @@ pub(crate) async fn list(
             .bind(limit)
             .fetch_all(c)
             .await)?,
-        Which::All => {
-            on_db!(conn, |c| sqlx::query_as(ALL).bind(before).bind(limit).fetch_all(c).await)?
-        }
+        Which::All => on_db!(conn, |c| sqlx::query_as(ALL).bind(before).bind(limit).fetch_all(c).await)?,
     };
     Ok(rows.into_iter().map(|row| row.at(now)).collect())
 }

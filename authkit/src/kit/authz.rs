@@ -144,12 +144,7 @@ impl Organisations<'_> {
     ///
     /// # Errors
     /// As [`Self::update`]; [`ErrorKind::InvalidRequest`] for a cursor of another list.
-    pub async fn members(
-        &self,
-        auth: &Authenticated,
-        id: OrgId,
-        page: &Page,
-    ) -> Result<Listing<Membership>> {
+    pub async fn members(&self, auth: &Authenticated, id: OrgId, page: &Page) -> Result<Listing<Membership>> {
         self.require(auth, id, MEMBERS_READ).await?;
         self.ctx.members_of(&Resource::org(id), page).await
     }
@@ -334,7 +329,9 @@ impl Invitations<'_> {
                 self.ctx.require_on(user, resource, MEMBERS_READ).await?;
                 Which::To(resource.clone())
             }
-            None if self.ctx.authority_now(By::User(user), &Resource::platform()).await?.operator => Which::All,
+            None if self.ctx.authority_now(By::User(user), &Resource::platform()).await?.operator => {
+                Which::All
+            }
             None => Which::By(user),
         };
         self.ctx.invitations_of(which, page).await

@@ -80,6 +80,11 @@ const SETTLE_SUCCESS: &str = "UPDATE authkit_lockouts SET failures = 0, first_fa
         touched_at = $3, version = version + 1
     WHERE row_key = $1
       AND ((round = $2 AND pending > 0) OR (round = $2 + 1 AND pending_before > 0)) RETURNING round";
+/// Failures of a row that is not locked are forgotten.
+const FORGIVE: &str =
+    "UPDATE authkit_lockouts SET failures = 0, first_failure_at = NULL, last_failure_at = NULL,
+        touched_at = $2, version = version + 1
+    WHERE row_key = $1 AND locked_until IS NULL AND failures > 0";
 /// Newest first; ids sort by time. Only what counts something.
 const LIST: &str = concat!(
     "SELECT ",
@@ -265,6 +270,12 @@ pub(crate) async fn settle_back(conn: &mut Conn<'_>, key: &str, round: i64, now:
 /// `false` when the reservation was taken for left behind, or the row is gone.
 pub(crate) async fn settle_success(conn: &mut Conn<'_>, key: &str, round: i64, now: i64) -> Result<bool> {
     settle(conn, SETTLE_SUCCESS, key, round, now).await
+}
+
+/// Forgets the failures of a row unless it is locked.
+pub(crate) async fn forgive(conn: &mut Conn<'_>, key: &str, now: i64) -> Result<()> {
+    let () = on_db!(conn, |c| sqlx::query(FORGIVE).bind(key).bind(now).execute(c).await.map(|_| ()))?;
+    Ok(())
 }
 
 async fn settle(

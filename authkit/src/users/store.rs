@@ -9,11 +9,27 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::time::Timestamp;
 
+/// Whether a user has a second factor: an authenticator app that is confirmed. Each kind of factor adds its table here,
+/// and so to the gate of every sign-in and to `mfa_enabled`.
+macro_rules! has_factor {
+    ($user:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM authkit_totp f WHERE f.user_id = ",
+            $user,
+            " AND f.confirmed_at IS NOT NULL)"
+        )
+    };
+}
+
 macro_rules! columns {
     () => {
-        "u.id, u.email, u.name, u.email_verified_at, u.status, u.profile, u.ver, u.epoch, u.created_at, \
-         u.updated_at, (SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM authkit_user_roles r \
-         WHERE r.user_id = u.id) AS roles"
+        concat!(
+            "u.id, u.email, u.name, u.email_verified_at, u.status, u.profile, u.ver, u.epoch, u.created_at, \
+             u.updated_at, (SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM authkit_user_roles r \
+             WHERE r.user_id = u.id) AS roles, ",
+            has_factor!("u.id"),
+            " AS mfa_enabled"
+        )
     };
 }
 
@@ -34,10 +50,15 @@ const LIST: &str = concat!(
       AND ($4 IS NULL OR (u.email_key >= $4 AND u.email_key < $5))
     ORDER BY u.id LIMIT $6"
 );
-/// Takes the row for a sign-in: nothing that was begun under an older epoch or state can finish (R7, R8).
-const TAKE_FOR_SIGN_IN: &str = "UPDATE authkit_users SET last_sign_in_at = $3
+/// Takes the row for a sign-in: nothing that was begun under an older epoch or state can finish, nor without the second
+/// factor where there is one (R7, R8). `$5`: it was given.
+const TAKE_FOR_SIGN_IN: &str = concat!(
+    "UPDATE authkit_users SET last_sign_in_at = $3
     WHERE id = $1 AND epoch = $2 AND status = 'active' AND (email_verified_at IS NOT NULL OR $4)
-    RETURNING ver, epoch";
+      AND ($5 OR NOT ",
+    has_factor!("authkit_users.id"),
+    ") RETURNING ver, epoch"
+);
 /// Takes the row, so that guards on other rows of this user hold until the transaction ends.
 const TAKE: &str = "UPDATE authkit_users SET updated_at = updated_at WHERE id = $1 RETURNING ver, epoch";
 const BUMP_VER: &str =
@@ -70,10 +91,31 @@ const REVOKE: &str = "DELETE FROM authkit_user_roles WHERE user_id = $1 AND role
 const HOLDERS: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM authkit_user_roles r
     JOIN authkit_users u ON u.id = r.user_id WHERE r.role = $1 AND u.status = 'active' AND u.id <> $2";
 
+/// Accounts that may sign in: all, those with a second factor, and those without one that need it: `$1` lists the roles
+/// that do between commas, an empty text means everybody, and NULL nobody. Replaced rather than searched for, which
+/// both engines can.
+const COUNT_FACTORS: &str = concat!(
+    "SELECT CAST(COUNT(*) AS BIGINT) AS accounts,
+      CAST(COALESCE(SUM(CASE WHEN ",
+    has_factor!("u.id"),
+    " THEN 1 ELSE 0 END), 0) AS BIGINT) AS with_factor,
+      CAST(COALESCE(SUM(CASE WHEN NOT ",
+    has_factor!("u.id"),
+    " AND ($1 = '' OR EXISTS (SELECT 1 FROM authkit_user_roles r WHERE r.user_id = u.id
+        AND replace(',' || $1 || ',', ',' || r.role || ',', '') <> ',' || $1 || ',')) THEN 1 ELSE 0 END), 0) AS BIGINT)
+        AS lacking
+    FROM authkit_users u WHERE u.status = 'active'"
+);
+
+row! {
+    struct FactorCounts { accounts: i64, with_factor: i64, lacking: i64 }
+}
+
 row! {
     pub(crate) struct UserRow {
         pub(crate) id: Uuid, email: String, name: String, email_verified_at: Option<i64>, status: String,
         profile: String, ver: i64, epoch: i64, created_at: i64, updated_at: i64, roles: Option<String>,
+        mfa_enabled: bool,
     }
 }
 
@@ -90,7 +132,7 @@ impl UserRow {
             email_verified: self.email_verified_at.is_some(),
             roles: split_roles(self.roles.as_deref()),
             status,
-            mfa_enabled: false,
+            mfa_enabled: self.mfa_enabled,
             profile,
             created_at: Timestamp::from_micros(self.created_at),
             updated_at: Timestamp::from_micros(self.updated_at),
@@ -162,7 +204,7 @@ pub(crate) async fn take_for_sign_in(
     conn: &mut Conn<'_>,
     id: UserId,
     epoch: i64,
-    unverified_may: bool,
+    (unverified_may, second_factor): (bool, bool),
     now: Timestamp,
 ) -> Result<Option<Version>> {
     let row: Option<(i64, i64)> = on_db!(conn, |c| sqlx::query_as(TAKE_FOR_SIGN_IN)
@@ -170,6 +212,7 @@ pub(crate) async fn take_for_sign_in(
         .bind(epoch)
         .bind(now.as_micros())
         .bind(unverified_may)
+        .bind(second_factor)
         .fetch_optional(c)
         .await)?;
     Ok(row.map(version))
@@ -329,4 +372,10 @@ pub(crate) async fn revoke(conn: &mut Conn<'_>, id: UserId, role: &str) -> Resul
 /// How many others, able to sign in, hold `role`.
 pub(crate) async fn other_holders(conn: &mut Conn<'_>, role: &str, id: UserId) -> Result<i64> {
     Ok(on_db!(conn, |c| sqlx::query_scalar(HOLDERS).bind(role).bind(id.as_uuid()).fetch_one(c).await)?)
+}
+
+/// How many accounts may sign in, have a second factor, and lack one that they need. See [`COUNT_FACTORS`].
+pub(crate) async fn count_factors(conn: &mut Conn<'_>, roles: Option<&str>) -> Result<(i64, i64, i64)> {
+    let row: FactorCounts = on_db!(conn, |c| sqlx::query_as(COUNT_FACTORS).bind(roles).fetch_one(c).await)?;
+    Ok((row.accounts, row.with_factor, row.lacking))
 }

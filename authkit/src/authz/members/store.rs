@@ -150,11 +150,7 @@ impl AccessRow {
 }
 
 /// What the store says about a user and a resource; `None` when there is no such user.
-pub(crate) async fn access(
-    conn: &mut Conn<'_>,
-    user: UserId,
-    resource: &Resource,
-) -> Result<Option<Access>> {
+pub(crate) async fn access(conn: &mut Conn<'_>, user: UserId, resource: &Resource) -> Result<Option<Access>> {
     let row: Option<AccessRow> = on_db!(conn, |c| sqlx::query_as(ACCESS)
         .bind(user.as_uuid())
         .bind(resource.kind())
@@ -263,11 +259,7 @@ pub(crate) async fn by_id(conn: &mut Conn<'_>, id: MembershipId) -> Result<Optio
     Ok(row.map(Membership::from))
 }
 
-pub(crate) async fn of(
-    conn: &mut Conn<'_>,
-    user: UserId,
-    resource: &Resource,
-) -> Result<Option<Membership>> {
+pub(crate) async fn of(conn: &mut Conn<'_>, user: UserId, resource: &Resource) -> Result<Option<Membership>> {
     let row: Option<MemberRow> = on_db!(conn, |c| sqlx::query_as(OF)
         .bind(user.as_uuid())
         .bind(resource.kind())

@@ -22,11 +22,8 @@ const UPDATE: &str = "UPDATE authkit_organisations
     SET name = $2, domain = $3, seat_limit = $4, status = $5, updated_at = $6 WHERE id = $1";
 const DELETE: &str = "DELETE FROM authkit_organisations WHERE id = $1";
 /// Oldest first: ids sort by time, as text, too.
-const ALL: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM authkit_organisations g WHERE g.id > $1 ORDER BY g.id LIMIT $2"
-);
+const ALL: &str =
+    concat!("SELECT ", columns!(), " FROM authkit_organisations g WHERE g.id > $1 ORDER BY g.id LIMIT $2");
 /// In the order in which the user came to them.
 const OF_USER: &str = concat!(
     "SELECT m.id AS membership, ",
@@ -132,8 +129,7 @@ pub(crate) async fn delete(conn: &mut Conn<'_>, id: OrgId) -> Result<bool> {
 
 pub(crate) async fn all(conn: &mut Conn<'_>, after: Option<Uuid>, limit: i64) -> Result<Vec<Organisation>> {
     let after = after.map(|id| OrgId::from_uuid(id).to_string()).unwrap_or_default();
-    let rows: Vec<OrgRow> =
-        on_db!(conn, |c| sqlx::query_as(ALL).bind(after).bind(limit).fetch_all(c).await)?;
+    let rows: Vec<OrgRow> = on_db!(conn, |c| sqlx::query_as(ALL).bind(after).bind(limit).fetch_all(c).await)?;
     rows.into_iter().map(OrgRow::into_org).collect()
 }
 

@@ -9,8 +9,8 @@ use super::hidden;
 use crate::config::near::nearest;
 use crate::config::problem::{Origin, SettingError};
 use crate::config::setting::{Kind, Setting};
-use crate::config::{ResourceType, RoleDefinition};
 use crate::config::table::settings;
+use crate::config::{ResourceType, RoleDefinition};
 use crate::secret::SecretString;
 
 /// A key may be this many edits away from the one that an error proposes.
@@ -59,7 +59,12 @@ pub(super) fn read(source: &TomlText<'_>, errors: &mut Vec<SettingError>) -> Fil
                 content.layer.insert(name.to_owned(), (text, origin.clone()));
             })
         } else {
-            Err(unknown(name, keys().chain(["roles", "resource_types"].map(|key| (key.to_owned(), Kind::List))).map(|(key, _)| key)))
+            Err(unknown(
+                name,
+                keys()
+                    .chain(["roles", "resource_types"].map(|key| (key.to_owned(), Kind::List)))
+                    .map(|(key, _)| key),
+            ))
         };
         if let Err((problem, fix)) = result {
             errors.push(SettingError::new(name.to_owned(), origin, problem, fix));

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::state::AuthState;
 use crate::flows::Tokens;
 use crate::http::cookies;
+use crate::mfa::{FactorKind, PendingSignIn};
 use crate::secret::ExposeSecret;
 
 /// A pair of tokens. In cookie mode the tokens travel in cookies and are left out here.
@@ -65,6 +66,33 @@ pub(super) fn tokens(state: &AuthState, tokens: &Tokens, shown: Option<&str>) ->
         }
     }
     response
+}
+
+/// A sign-in whose second factor is outstanding.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct PendingAnswer<'a> {
+    /// Always `mfa_required`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^mfa_required$", example = "mfa_required"))]
+    status: &'static str,
+    /// For `auth/mfa/complete` and nothing else.
+    mfa_token: &'a str,
+    /// What the account has: totp, backup_code, passkey.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::schemas::FactorKind>))]
+    factors: &'a [FactorKind],
+    /// Life of the token, in seconds.
+    expires_in: u64,
+}
+
+/// 200 without tokens. In cookie mode the pending token travels in the body, too: it opens nothing.
+pub(super) fn pending(pending: &PendingSignIn) -> Response {
+    Json(PendingAnswer {
+        status: "mfa_required",
+        mfa_token: pending.mfa_token.expose_secret(),
+        factors: &pending.factors,
+        expires_in: pending.expires_in,
+    })
+    .into_response()
 }
 
 /// 204.

@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::state::AuthState;
 use crate::admin::Admin;
 use crate::error::ErrorKind;
-use crate::flows::Authenticated;
+use crate::flows::{Authenticated, Enrolling};
 use crate::meta::RequestMeta;
 
 /// Bytes of a `User-Agent` that are looked at.
@@ -43,6 +43,25 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, ApiError> {
         authenticate(parts, &AuthState::from_ref(state)).await
+    }
+}
+
+/// The caller, also where the policy allows him nothing but to set up a second factor or to give it: for the doors that
+/// do that, and for no other.
+impl<S> FromRequestParts<S> for Enrolling
+where
+    AuthState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let state = AuthState::from_ref(state);
+        let Some(token) = state.access_token(&parts.method, &parts.headers)? else {
+            return Err(ErrorKind::Unauthenticated.into());
+        };
+        let meta = client(parts, &state).map_or_else(RequestMeta::new, |ip| RequestMeta::new().with_ip(ip));
+        Ok(state.kit().authenticate_enrolling(token, &meta).await?)
     }
 }
 
@@ -123,5 +142,24 @@ where
         let path = <Path<String> as FromRequestParts<S>>::from_request_parts(parts, state).await;
         let id = path.ok().and_then(|Path(text)| text.parse().ok());
         id.map(Self).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}
+
+/// The two ids in the path. What is no id names nothing: 404.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PathIds<A, B>(pub(super) A, pub(super) B);
+
+impl<S, A, B> FromRequestParts<S> for PathIds<A, B>
+where
+    S: Send + Sync,
+    A: FromStr + fmt::Debug,
+    B: FromStr + fmt::Debug,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = <Path<(String, String)> as FromRequestParts<S>>::from_request_parts(parts, state).await;
+        let ids = path.ok().and_then(|Path((a, b))| Some((a.parse().ok()?, b.parse().ok()?)));
+        ids.map(|(a, b)| Self(a, b)).ok_or_else(|| ErrorKind::NotFound.into())
     }
 }

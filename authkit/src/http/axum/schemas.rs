@@ -70,6 +70,37 @@ pub(super) struct Session {
     current: bool,
 }
 
+/// A kind of second factor.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum FactorKind {
+    Totp,
+    BackupCode,
+    Passkey,
+}
+
+/// A second factor.
+#[derive(ToSchema)]
+pub(super) struct Factor {
+    /// Never changes.
+    id: Uuid,
+    r#type: FactorKind,
+    /// As its owner called it.
+    name: String,
+    /// Whether it counts: an authenticator app that is being set up does not yet.
+    confirmed: bool,
+}
+
+/// The second factors of an account.
+#[derive(ToSchema)]
+pub(super) struct MfaStatus {
+    /// Whether a sign-in asks for one.
+    enabled: bool,
+    factors: Vec<Factor>,
+    /// Backup codes that were not used yet.
+    backup_codes_remaining: u64,
+}
+
 /// A page of sessions.
 #[derive(ToSchema)]
 pub(super) struct SessionList {
@@ -165,6 +196,20 @@ pub(super) struct Details {
     /// The number in `Retry-After`.
     #[schema(nullable = false, minimum = 1)]
     retry_after_seconds: Option<u64>,
+    /// What would do, where a recent strong sign-in is missing.
+    #[schema(nullable = false)]
+    satisfied_by: Option<Vec<StepUpBy>>,
+}
+
+/// What a step-up takes; `enrol`: a second factor must be set up first.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum StepUpBy {
+    Password,
+    Totp,
+    BackupCode,
+    Passkey,
+    Enrol,
 }
 
 /// One thing wrong with one field.

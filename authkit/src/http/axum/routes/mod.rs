@@ -1,12 +1,20 @@
-//! The routes of `auth/` and `admin/`: parse, call the kit, answer.
+//! The routes of `auth/`, `orgs/`, `memberships/`, `invitations/` and `admin/`: parse, call the kit, answer.
 
 pub(super) mod admin;
+#[cfg(feature = "openapi")]
+pub(super) mod authz_schemas;
+pub(super) mod invitations;
 #[cfg(feature = "openapi")]
 pub(super) mod link_schemas;
 pub(super) mod links;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod me;
+pub(super) mod memberships;
+pub(super) mod mfa;
+#[cfg(feature = "openapi")]
+pub(super) mod mfa_schemas;
+pub(super) mod orgs;
 pub(super) mod password;
 pub(super) mod refresh;
 pub(super) mod sessions;
@@ -17,7 +25,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 
@@ -49,11 +57,28 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/auth/email/change/undo", post(links::undo_change))
         .route("/auth/unlock", post(links::unlock))
         .route("/auth/step-up", post(step_up::step_up))
+        .route("/auth/mfa", get(mfa::show))
+        .route("/auth/mfa/complete", post(mfa::complete))
+        .route("/auth/mfa/totp", post(mfa::add_totp))
+        .route("/auth/mfa/totp/confirm", post(mfa::confirm_totp))
+        .route("/auth/mfa/backup-codes/regenerate", post(mfa::regenerate))
+        .route("/auth/mfa/disable", post(mfa::disable))
         .route("/auth/sessions", get(sessions::list))
         .route("/auth/sessions/{id}", delete(sessions::end))
         .route("/admin/lockouts", get(admin::lockouts))
         .route("/admin/lockouts/{id}", delete(admin::clear_lockout))
         .route("/admin/users/{id}/unlock", post(admin::unlock_user))
+        .route("/admin/users/{id}/mfa/reset", post(admin::reset_mfa))
+        .route("/orgs", get(orgs::list).post(orgs::create))
+        .route("/orgs/{id}", get(orgs::show).patch(orgs::update).delete(orgs::remove))
+        .route("/orgs/{id}/members", get(orgs::members).post(orgs::add_member))
+        .route("/orgs/{id}/members/{user_id}", patch(orgs::change_member).delete(orgs::remove_member))
+        .route("/memberships", get(memberships::list).post(memberships::create))
+        .route("/memberships/{id}", delete(memberships::remove))
+        .route("/invitations", get(invitations::list).post(invitations::create))
+        .route("/invitations/accept", post(invitations::accept))
+        .route("/invitations/{id}/resend", post(invitations::resend))
+        .route("/invitations/{id}", delete(invitations::revoke))
         .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .layer(middleware::from_fn_with_state(state.clone(), request_context))
