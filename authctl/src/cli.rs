@@ -1,6 +1,7 @@
 //! The arguments: types only.
 #![expect(clippy::doc_markdown, reason = "these comments are the help that is printed as it stands")]
 
+mod authz;
 mod lockout;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use authkit::mail::{MailState, Template};
 use authkit::{KeyPurpose, UserStatus};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use authz::{AuthzCommand, InviteArgs, InviteCommand, MembershipCommand, OrgCommand, TargetArgs};
 pub(crate) use lockout::{LimitsCommand, LockoutCommand, LockoutWhich};
 
 /// Administers the accounts, roles, sessions and keys of authkit.
@@ -94,6 +96,18 @@ pub(crate) enum Command {
     /// Roles and who holds them
     #[command(subcommand)]
     Role(RoleCommand),
+    /// Organisations and their members
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Roles on organisations and on the host's own things
+    #[command(subcommand)]
+    Membership(MembershipCommand),
+    /// Invitations
+    #[command(subcommand)]
+    Invite(InviteCommand),
+    /// Who may do what
+    #[command(subcommand)]
+    Authz(AuthzCommand),
     /// Signed-in devices
     #[command(subcommand)]
     Session(SessionCommand),
@@ -289,6 +303,18 @@ pub(crate) enum UserCommand {
     Restore(UserArg),
     /// Remove a deleted account for good (asks)
     Purge(UserArg),
+    /// Mail somebody an invitation; without a mail server the link is printed, once
+    Invite(InviteArgs),
+    /// Print everything that is held on an account, as JSON; audited
+    Export(UserArg),
+    /// Remove an account and all that hangs on it for good; the audit keeps that it was there (asks)
+    Erase {
+        /// Id or e-mail
+        user: String,
+        /// First make this account (id or e-mail) an owner of everything of which the other is the last one
+        #[arg(long, value_name = "USER")]
+        hand_over_to: Option<String>,
+    },
     /// Set a password and end all sessions; asks for it unless told where it comes from
     SetPassword {
         /// Id or e-mail

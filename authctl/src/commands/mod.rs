@@ -1,13 +1,17 @@
 //! One file a noun: read the arguments, call the library, print, return how it ended.
 
+mod authz;
 mod config;
 mod doctor;
 mod help;
+mod invite;
 mod key;
 mod limits;
 mod lockout;
 mod mail;
+mod membership;
 mod migrate;
+mod org;
 mod role;
 mod seed;
 mod session;
@@ -16,8 +20,8 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MigrateCommand,
-    OutboxCommand, RoleCommand, SessionCommand, UserCommand,
+    Command, ConfigCommand, Format, InviteCommand, KeyCommand, LimitsCommand, LockoutCommand, MailCommand,
+    MembershipCommand, MigrateCommand, OrgCommand, OutboxCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -31,6 +35,10 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Seed(args) => seed::run(app, args).await,
         Command::User(command) => Box::pin(user::run(app, command)).await,
         Command::Role(command) => role::run(app, command).await,
+        Command::Org(command) => Box::pin(org::run(app, command)).await,
+        Command::Membership(command) => Box::pin(membership::run(app, command)).await,
+        Command::Invite(command) => Box::pin(invite::run(app, command)).await,
+        Command::Authz(command) => Box::pin(authz::run(app, command)).await,
         Command::Session(command) => session::run(app, command).await,
         Command::Lockout(command) => lockout::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
@@ -67,15 +75,21 @@ impl Command {
             Self::Migrate(MigrateCommand::Up) | Self::Mail(MailCommand::Test { .. }) => {
                 Meaning { dry_run: true, ..looks }
             }
-            Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
+            Self::User(UserCommand::Delete(_) | UserCommand::Purge(_) | UserCommand::Erase { .. })
+            | Self::Org(OrgCommand::Delete(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
             | Self::Lockout(LockoutCommand::Clear { .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
+            Self::User(UserCommand::Export(_)) => Meaning { reason: true, ..looks },
             Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
             | Self::Doctor
             | Self::Migrate(MigrateCommand::Status { .. })
             | Self::User(UserCommand::List { .. } | UserCommand::Show(_))
+            | Self::Org(OrgCommand::List { .. } | OrgCommand::Show(_) | OrgCommand::Members { .. })
+            | Self::Membership(MembershipCommand::List { .. })
+            | Self::Invite(InviteCommand::List { .. })
+            | Self::Authz(_)
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
             | Self::Lockout(
@@ -92,6 +106,9 @@ impl Command {
             Self::Seed(_)
             | Self::User(_)
             | Self::Role(_)
+            | Self::Org(_)
+            | Self::Membership(_)
+            | Self::Invite(_)
             | Self::Session(_)
             | Self::Lockout(_)
             | Self::Key(_)

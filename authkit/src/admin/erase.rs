@@ -34,6 +34,23 @@ impl Admin {
         .await
     }
 
+    /// [`Self::hand_over`] and [`Self::erase_user`] in one transaction.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn erase_user_handing_over(&self, user: UserId, to: UserId) -> Result<()> {
+        self.run(Action::UserErase, Some(user), move |ctx, tx, meta| {
+            Box::pin(async move {
+                match ctx.hand_over_in(tx, user, to, meta).await? {
+                    // A refusal of the one undoes the other.
+                    Ok(_) => ctx.erase_in(tx, user, meta).await?.map(Ok),
+                    Err(refusal) => Ok(Err(refusal)),
+                }
+            })
+        })
+        .await
+    }
+
     /// Makes `to` an owner of every organisation and resource of which `from` is the last one, so that `from` can be
     /// deleted or erased. Returns how many those were.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::authz::Grants;
+use crate::authz::{Decision, Grants, Resource};
 use crate::crypto::jwt::{AccessClaims, TokenError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flows::Ctx;
@@ -21,6 +21,8 @@ pub struct Authenticated {
     claims: Arc<AccessClaims>,
     grants: Arc<Grants>,
     at: Timestamp,
+    /// To ask the store, where a role is held on one thing only.
+    ctx: Arc<Ctx>,
 }
 
 impl Authenticated {
@@ -76,6 +78,16 @@ impl Authenticated {
     #[expect(clippy::needless_pass_by_value, reason = "requirements are made where they are asked for")]
     pub fn require(&self, requirement: impl Requirement) -> Result<&Self> {
         requirement.check(self).map(|()| self)
+    }
+
+    /// Gives the decision when the caller may do `permission` on `resource` now. The store is asked, and not the token: a
+    /// role that is given or taken acts at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for a caller who belongs to the resource or its organisation, [`ErrorKind::NotFound`] for
+    /// anybody else: another tenant's things are not there.
+    pub async fn require_on(&self, resource: &Resource, permission: &str) -> Result<Decision> {
+        self.ctx.require_on(self.user_id(), resource, permission).await
     }
 
     pub(crate) fn ver(&self) -> i64 {
@@ -194,12 +206,16 @@ impl Ctx {
     }
 
     /// As [`Self::authenticate`], for the doors where second factors are set up and given.
-    pub(crate) async fn authenticate_enrolling(&self, token: &str, meta: &RequestMeta) -> Result<Enrolling> {
+    pub(crate) async fn authenticate_enrolling(
+        self: &Arc<Self>,
+        token: &str,
+        meta: &RequestMeta,
+    ) -> Result<Enrolling> {
         self.judge_token(token, meta).await.map(Enrolling)
     }
 
     /// Signature and claims (or the memory of having judged them), revocation, network.
-    async fn judge_token(&self, token: &str, meta: &RequestMeta) -> Result<Authenticated> {
+    async fn judge_token(self: &Arc<Self>, token: &str, meta: &RequestMeta) -> Result<Authenticated> {
         let at = self.now();
         let mut claims = self.verified.verify(token, &self.keys.key_set(), at);
         if matches!(claims, Err(TokenError::UnknownKey)) {
@@ -222,7 +238,7 @@ impl Ctx {
         {
             return Err(Error::new(ErrorKind::Unauthenticated, "the token came from another network"));
         }
-        Ok(Authenticated { claims, grants: self.roles.grants(), at })
+        Ok(Authenticated { claims, grants: self.roles.grants(), at, ctx: Arc::clone(self) })
     }
 
     /// Asks the store whether session and account still stand as the token says: before anything that changes a

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::authz::{Access, Decision, MEMBERS_WRITE, ORG, Resource, covers, members::store as members};
-use crate::db::{Conn, Tx};
+use crate::db::Conn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flows::doors::Door;
 use crate::flows::{Authenticated, Ctx, Ruling};
@@ -193,23 +193,18 @@ impl Ctx {
 
     /// Whether the caller may do to an account what admins of its organisation may: he may do everything, or holds, in
     /// every organisation of the account, a role that permits `users:manage` there and all that the account's role
-    /// permits; the account was made for the organisation, and is not his own. For a transaction that holds the
-    /// account's row.
+    /// permits; the account was made for the organisation, and is not his own. In a
+    /// transaction that holds the account's row it stays so until the end.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for an account that shares no organisation with the caller, as for one that is not there;
     /// [`ErrorKind::Forbidden`] otherwise.
     pub(crate) async fn require_admin_over(
         &self,
-        tx: &mut Tx<'_>,
+        conn: &mut Conn<'_>,
         by: By,
         user: UserId,
     ) -> Result<Ruling<()>> {
-        self.admin_over(tx.conn(), by, user).await
-    }
-
-    /// [`Self::require_admin_over`], for reads.
-    pub(crate) async fn admin_over(&self, conn: &mut Conn<'_>, by: By, user: UserId) -> Result<Ruling<()>> {
         let By::User(caller) = by else { return Ok(Ok(())) };
         let platform = Resource::platform();
         let Some(own) = members::access(conn, caller, &platform).await? else { return Ok(Err(hidden())) };

@@ -29,7 +29,6 @@ pub enum InvitationState {
 pub(crate) enum Ended {
     Accepted,
     Revoked,
-    Expired,
     Void,
 }
 
@@ -38,7 +37,6 @@ impl Ended {
         match self {
             Self::Accepted => "accepted",
             Self::Revoked => "revoked",
-            Self::Expired => "expired",
             Self::Void => "void",
         }
     }

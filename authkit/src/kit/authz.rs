@@ -67,6 +67,23 @@ impl Authz<'_> {
         self.ctx.require_on(caller.user_id(), resource, permission).await
     }
 
+    /// Lets a caller pass who may do to an account what admins of its organisation may: one who may do everything, or who
+    /// holds, in every organisation of that account, a role that permits `users:manage` and all that the account's role
+    /// there permits (`owner` and `admin` do; the account role `admin` counts as one in the own organisation). The account
+    /// must have been made for the organisation: one that its owner brought along is not its admins' to act on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for an account that shares no organisation with the caller, as for one that is not there;
+    /// [`ErrorKind::Forbidden`] otherwise.
+    pub async fn require_admin_over(&self, caller: &Authenticated, user: UserId) -> Result<()> {
+        let (ctx, by) = (Arc::clone(self.ctx), By::User(caller.user_id()));
+        let read = self
+            .ctx
+            .db
+            .read(move |conn| Box::pin(async move { ctx.require_admin_over(conn, by, user).await }));
+        read.await?
+    }
+
     /// The kinds of resources that are declared, organisations included.
     pub fn resource_types(&self) -> Vec<ResourceType> {
         self.ctx.types.all().cloned().collect()

@@ -88,6 +88,15 @@ tables! {
             FROM authkit_lockouts WHERE user_id = $1 ORDER BY id"
         { id: Uuid, kind: String, failures: i64, lock_count: i64 }
         at { first_failure_at, last_failure_at, locked_until };
+    totp Totp = "SELECT id, name, created_at, confirmed_at, last_used_at FROM authkit_totp
+            WHERE user_id = $1 ORDER BY id"
+        { id: Uuid, name: String } at { created_at, confirmed_at, last_used_at };
+    backup_sets BackupSet = "SELECT created_at FROM authkit_backup_sets WHERE user_id = $1" {} at { created_at };
+    backup_codes BackupCode = "SELECT used_at FROM authkit_backup_codes WHERE user_id = $1 ORDER BY code_hash"
+        {} at { used_at };
+    mfa_pending Pending = "SELECT id, end_reason, created_at, expires_at, ended_at FROM authkit_mfa_pending
+            WHERE user_id = $1 ORDER BY id"
+        { id: Uuid, end_reason: String } at { created_at, expires_at, ended_at };
     mails Mail = "SELECT id, template, state, created_at, finished_at FROM authkit_outbox
             WHERE user_id = $1 ORDER BY id"
         { id: Uuid, template: String, state: String } at { created_at, finished_at };
