@@ -159,6 +159,16 @@ FILE is TOML:
   email_verified = true
   password_file = \"ada.password\" # or password_env = \"NAME\", or generate_password = true, or none
 
+  [[organisations]]
+  name = \"Clinic\"
+  owner = \"ada@example.com\"      # an account whose e-mail is proved
+  members = { \"grace@example.com\" = \"member\" }
+
+  [[memberships]]
+  user = \"ada@example.com\"
+  resource = \"project:42\"        # of a type that the settings declare
+  role = \"owner\"
+
 All of it is done in one transaction, or nothing. Accounts that exist keep their password and further roles.";
 
 #[derive(Debug, Args)]

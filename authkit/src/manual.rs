@@ -29,3 +29,6 @@ pub mod limits {}
 
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
+
+#[doc = include_str!("../docs/authorization.md")]
+pub mod authorization {}

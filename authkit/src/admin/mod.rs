@@ -39,6 +39,7 @@ pub use links::SentLink;
 pub use mfa::{MfaReport, ReencryptFrom, Reencrypted};
 pub use orgs::{CreatedOrganisation, SentInvitation};
 pub use seed::{SeedItem, SeedOutcome, SeedPlan, SeedReport};
+pub use seed::{SeedMembership, SeedOrganisation};
 pub use seed_file::{SeedFile, SeedPassword};
 pub use sessions::AllEnded;
 pub use tokens::{TokenReport, TokenStatus};

@@ -116,6 +116,7 @@ impl LimitsConfig {
         self.mail_recipient = rate;
         self.mfa_user = rate;
         self.link_ip = rate;
+        self.invite_user = rate;
         self.s3_user = rate;
         self.fallback_ip = rate;
         self
