@@ -75,6 +75,20 @@ codes! {
         "nothing was changed", "authctl role define NAME with another name";
     LastAdmin = "E-ROLE-3", Refused, "This account is the last super_admin who can sign in: without it nobody could administer.",
         "nothing was changed", "authctl role grant USER super_admin to somebody else first";
+    OrgMissing = "E-ORG-1", NotFound, "There is no organisation of that id, or no such thing.",
+        "nothing was changed", "authctl org list";
+    OrgOwner = "E-ORG-2", Refused, "This account is the last owner there: without it nobody could administer it.",
+        "nothing was changed", "make somebody else an owner first, or add --hand-over-to USER where the command has it";
+    OrgSeats = "E-ORG-3", Refused, "The organisation has no free seat.",
+        "nothing was changed", "authctl org update ORG --seat-limit N";
+    MembershipMissing = "E-MEMBERSHIP-1", NotFound, "There is no such membership.",
+        "nothing was changed", "authctl membership list --user USER";
+    InvitationMissing = "E-INVITE-1", NotFound, "There is no invitation of that id.",
+        "nothing was changed", "authctl invite list";
+    InvitationOver = "E-INVITE-2", Refused, "The invitation was accepted or taken back, so it cannot be sent or taken back.",
+        "nothing was changed", "authctl invite create EMAIL";
+    InvitationThere = "E-INVITE-3", Refused, "The address is there already, or an invitation of it to the same place is pending.",
+        "nothing was changed", "authctl invite list; authctl invite resend ID";
     SessionMissing = "E-SESSION-1", NotFound, "There is no session of that id.",
         "nothing was changed", "authctl session list";
     SecretRemains = "E-SESSION-2", Partial, "All sessions and keys in the store were replaced, but access tokens are signed with JWT_SECRET, which is a setting: those made before are accepted until they expire.",

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::api_keys::Touches;
 use crate::audit::{Audit, Hook};
-use crate::authz::Roles;
+use crate::authz::{ResourceTypes, Roles};
 use crate::config::{Config, Environment, Secrets};
 use crate::crypto::jwt::{LEEWAY, TokenVerifier};
 use crate::crypto::keys::{JWKS_MAX_AGE, KeyTiming, Keys};
@@ -86,6 +86,14 @@ impl AuthKitBuilder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Declares a kind of thing on which users hold roles, beside those of the settings. Call it after
+    /// [`Self::config`].
+    #[must_use]
+    pub fn resource_type(mut self, kind: crate::config::ResourceType) -> Self {
+        self.config.authz.resource_types.push(kind);
         self
     }
 
@@ -317,6 +325,7 @@ impl AuthKitBuilder {
             revocations,
             verified: VerifiedCache::new(verifier, DEFAULT_CAPACITY),
             roles: Roles::default(),
+            types: ResourceTypes::new(&config.authz.resource_types),
             claims,
             issuer,
             ceremonies: Ceremonies::new(&config)?,

@@ -133,6 +133,18 @@ id! {
     DeviceId
 }
 id! {
+    /// Identifies an organisation.
+    OrgId
+}
+id! {
+    /// Identifies a membership: a user's role on one resource.
+    MembershipId
+}
+id! {
+    /// Identifies an invitation. Accepts nothing: the secret of its link does.
+    InvitationId
+}
+id! {
     /// Identifies a second factor of a user: an authenticator app or a passkey.
     FactorId
 }

@@ -1,6 +1,7 @@
 //! The kit: what an application holds.
 
 mod api_keys;
+mod authz;
 mod cleanup;
 mod limits;
 mod links;
@@ -37,6 +38,7 @@ use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
 
 pub use api_keys::ApiKeys;
+pub use authz::{Authz, Invitations, Memberships, Organisations};
 pub use cleanup::Cleanup;
 pub use limits::Limits;
 pub use mfa::Mfa;

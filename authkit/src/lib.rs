@@ -86,6 +86,7 @@ mod flows;
 pub mod http;
 mod idempotency;
 pub mod ids;
+mod invitations;
 mod kit;
 mod limits;
 mod links;
@@ -108,6 +109,9 @@ mod users;
 
 pub use api_keys::{ApiKey, ApiKeyFilter, ApiKeyStatus, NewApiKey};
 pub use audit::Hook;
+pub use authz::{
+    DecidedBy, Decision, Membership, NewOrganisation, OrgStatus, Organisation, OrganisationChange, Resource,
+};
 pub use builder::AuthKitBuilder;
 pub use cleanup::{CleanupJobInfo, CleanupJobReport, CleanupOptions, CleanupReport, CleanupStatus};
 pub use crypto::keys::{KeyInfo, KeyPurpose, KeyState};
@@ -116,16 +120,19 @@ pub use db::{CleanupJob, Conn, Db, Engine, Listing, Page, SchemaStatus, SweepBat
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    Acr, AnyRole, ApiKeyRequest, Assurance, Authenticated, ClaimsContext, Credential, Credentials,
-    DisableProof, Enrolling, LimitAxis, Login, PasskeyFor, PasskeyOptions, PasskeyProof, PasswordChange,
-    Permission, ProfileChange, Requirement, Role, SecondFactor, SignUp, SignedUp, StepUp, Tokens,
+    AcceptInvitation, Acr, AnyRole, ApiKeyRequest, Assurance, Authenticated, ClaimsContext, Credential,
+    Credentials, DisableProof, Enrolling, LimitAxis, Login, PasskeyFor, PasskeyOptions, PasskeyProof,
+    PasswordChange, Permission, ProfileChange, Requirement, Role, SecondFactor, SignUp, SignedUp, StepUp,
+    Tokens,
 };
 pub use ids::{
-    ApiKeyId, DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PasskeyChallengeId, PasskeyId,
-    PendingId, SessionId, UserId,
+    ApiKeyId, DeviceId, EventId, FactorId, InvitationId, LinkId, LockoutId, MailId, MembershipId, OrgId,
+    PasskeyChallengeId, PasskeyId, PendingId, SessionId, UserId,
 };
+pub use invitations::{Invitation, InvitationState, NewInvitation};
 pub use kit::{
-    ApiKeys, AuthKit, Check, Cleanup, Jwks, Limits, Mfa, Passkeys, Readiness, Roles, Sessions, Stats, Users,
+    ApiKeys, AuthKit, Authz, Check, Cleanup, Invitations, Jwks, Limits, Memberships, Mfa, Organisations,
+    Passkeys, Readiness, Roles, Sessions, Stats, Users,
 };
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};

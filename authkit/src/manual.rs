@@ -41,3 +41,6 @@ pub mod limits {}
 
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
+
+#[doc = include_str!("../docs/authorization.md")]
+pub mod authorization {}

@@ -14,6 +14,7 @@ use crate::events::Action;
 use crate::flows::signup::taken;
 use crate::flows::{Ctx, Ruling};
 use crate::ids::UserId;
+use crate::invitations::store as invitations;
 use crate::links::{EndReason as LinkEnd, LinkPurpose, store as links};
 use crate::mail::Outbox;
 use crate::meta::RequestMeta;
@@ -335,6 +336,11 @@ impl Ctx {
         if from == UserStatus::Deleted {
             return Ok(Changed::new(false, record.user));
         }
+        if from == UserStatus::Active {
+            self.keep_a_super_admin(tx, &record).await??;
+        }
+        self.keep_organisations_owned(tx, user).await??;
+        self.end_what_hangs(tx, user, meta).await?;
         self.set_status(tx, user, from, UserStatus::Deleted, Action::UserDelete, meta).await?
     }
 
@@ -406,6 +412,9 @@ impl Ctx {
         self.revocations.revoke(tx, Revocation::User(user, i64::MAX)).await?;
         self.forget_attempts_of(tx, user, &record.user.email).await?;
         devices::store::forget_of_user(tx.conn(), user).await?;
+        if let Ok(email) = Email::parse(&record.user.email, "/email") {
+            invitations::delete_of_email(tx.conn(), &email).await?;
+        }
         users::delete(tx.conn(), user).await?;
         Outbox::forget(tx.conn(), user).await?;
         Audit::forget(tx.conn(), user).await?;

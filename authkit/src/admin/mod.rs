@@ -4,12 +4,14 @@
 
 mod accounts;
 mod api_keys;
+mod erase;
 mod keys;
 mod limits;
 mod links;
 mod lockouts;
 mod mails;
 mod mfa;
+mod orgs;
 mod passkeys;
 mod roles;
 mod seed;
@@ -38,7 +40,9 @@ pub use accounts::{NewUser, UserChange};
 pub use limits::{LimitInfo, LimitSubject, LimitsReport};
 pub use links::SentLink;
 pub use mfa::{MfaReport, ReencryptFrom, Reencrypted};
+pub use orgs::{CreatedOrganisation, SentInvitation};
 pub use seed::{SeedItem, SeedOutcome, SeedPlan, SeedReport};
+pub use seed::{SeedMembership, SeedOrganisation};
 pub use seed_file::{SeedFile, SeedPassword};
 pub use sessions::AllEnded;
 pub use tokens::{TokenReport, TokenStatus};

@@ -23,6 +23,11 @@ const LIST: &str =
 
 const FORGET: &str = "UPDATE authkit_audit SET ip = NULL, details = '{}' WHERE user_id = $1";
 
+/// What somebody did to others, as the partial index on actors has it.
+const FORGET_ACTS: &str = "UPDATE authkit_audit SET ip = NULL WHERE actor = $1 AND action IN
+    ('org.create', 'org.update', 'org.delete', 'membership.grant', 'membership.change', 'membership.revoke',
+     'invitation.create', 'invitation.resend', 'invitation.revoke')";
+
 row! {
     struct AuditRow {
         id: Uuid, at: i64, action: String, outcome: String, actor: String, user_id: Option<Uuid>,
@@ -84,6 +89,8 @@ pub(super) async fn sweep(conn: &mut Conn<'_>, before: Timestamp, limit: i64) ->
 
 pub(super) async fn forget(conn: &mut Conn<'_>, user: UserId) -> Result<()> {
     let () = on_db!(conn, |c| sqlx::query(FORGET).bind(user.as_uuid()).execute(c).await.map(|_| ()))?;
+    let actor = format!("user:{user}");
+    let () = on_db!(conn, |c| sqlx::query(FORGET_ACTS).bind(actor).execute(c).await.map(|_| ()))?;
     Ok(())
 }
 

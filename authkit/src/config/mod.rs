@@ -8,6 +8,7 @@
 
 mod accounts;
 mod api_keys;
+mod authz;
 mod cleanup;
 mod database_url;
 mod dev_keys;
@@ -38,6 +39,7 @@ mod webauthn;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use api_keys::ApiKeysConfig;
+pub use authz::{AuthzConfig, ResourceType};
 pub use cleanup::CleanupConfig;
 pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_mfa_key, dev_token_pepper};
@@ -97,6 +99,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Sign-up, verification, roles.
     pub accounts: AccountsConfig,
+    /// Organisations, roles on resources, invitations.
+    pub authz: AuthzConfig,
     /// Password policy and hash cost.
     pub passwords: PasswordsConfig,
     /// Access tokens.

@@ -8,6 +8,8 @@ pub enum Section {
     Server,
     /// Sign-up, verification, roles.
     Accounts,
+    /// Organisations, roles on resources, invitations.
+    Authorization,
     /// Password policy and hash cost.
     Passwords,
     /// Access tokens and the keys behind all tokens.
@@ -34,6 +36,7 @@ impl Section {
     pub(super) const ALL: &[Self] = &[
         Self::Server,
         Self::Accounts,
+        Self::Authorization,
         Self::Passwords,
         Self::Tokens,
         Self::Sessions,
@@ -51,6 +54,7 @@ impl Section {
         match self {
             Self::Server => "Server",
             Self::Accounts => "Accounts",
+            Self::Authorization => "Organisations and invitations",
             Self::Passwords => "Passwords",
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",

@@ -2,6 +2,7 @@
 //! reference all come from it.
 
 mod api_keys;
+mod authz;
 mod cleanup;
 mod limits;
 mod lockout;
@@ -24,6 +25,7 @@ pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
         [
             SETTINGS,
+            authz::SETTINGS,
             mfa::SETTINGS,
             api_keys::SETTINGS,
             limits::SETTINGS,

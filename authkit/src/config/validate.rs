@@ -2,6 +2,7 @@
 
 mod accounts;
 mod api_keys;
+mod authz;
 mod cleanup;
 mod limits;
 mod lockout;
@@ -34,6 +35,7 @@ impl Config {
         let mut report = Report { env: self.env, errors: Vec::new(), warnings: Vec::new() };
         server::judge(self, &mut report);
         accounts::judge(self, has_mailer, &mut report);
+        authz::judge(self, &mut report);
         tokens::judge(self, secrets, &mut report);
         api_keys::judge(self, &mut report);
         cleanup::judge(self, secrets, &mut report);

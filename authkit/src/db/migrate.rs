@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(4, "0004_links"),
     migration!(5, "0005_mfa"),
     migration!(6, "0006_passkeys"),
+    migration!(7, "0007_authorization"),
     migration!(8, "0008_api_keys"),
 ];
 

@@ -77,7 +77,7 @@ impl Ctx {
             permissions,
             expires_at: record.expires_at,
         };
-        Ok(Authenticated::by_key(holder, now))
+        Ok(Authenticated::by_key(holder, now, Arc::clone(self)))
     }
 
     fn opens(&self, owned: &Owned, hash: &[u8; 32], now: Timestamp) -> bool {
@@ -152,7 +152,9 @@ impl Ctx {
             let refusal = Error::new(ErrorKind::Conflict, "the account cannot sign in");
             return Ok(Err(refusal.with_public("This account cannot sign in.")));
         }
-        let held = self.permissions_of(tx, &record.user.roles).await?;
+        let mut held = self.permissions_of(tx, &record.user.roles).await?;
+        // On a thing a scope only narrows what its owner may there, which is asked at each use.
+        held.extend(self.types.scopes());
         let beyond = new.beyond(&held);
         if !beyond.is_empty() {
             let refusal = Error::new(ErrorKind::Forbidden, "the owner of the key has not all of its scopes");

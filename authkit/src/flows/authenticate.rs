@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api_keys;
-use crate::authz::{Grants, covers};
+use crate::authz::{Decision, Grants, Resource, covers, scope_on};
 use crate::crypto::jwt::{AccessClaims, TokenError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flows::Ctx;
@@ -24,6 +24,8 @@ use crate::users::{Record, UserStatus, store as users};
 pub struct Authenticated {
     shown: Shown,
     at: Timestamp,
+    /// To ask the store, where a role is held on one thing only.
+    ctx: Arc<Ctx>,
 }
 
 /// What a caller shows.
@@ -54,8 +56,8 @@ pub(crate) struct KeyHolder {
 }
 
 impl Authenticated {
-    pub(crate) fn by_key(holder: KeyHolder, at: Timestamp) -> Self {
-        Self { shown: Shown::Key(Arc::new(holder)), at }
+    pub(crate) fn by_key(holder: KeyHolder, at: Timestamp, ctx: Arc<Ctx>) -> Self {
+        Self { shown: Shown::Key(Arc::new(holder)), at, ctx }
     }
 
     /// Who; of an API key, its owner.
@@ -149,6 +151,23 @@ impl Authenticated {
             forbidden("an API key is no sign-in".to_owned())
                 .with_public("An API key cannot do this. Sign in.")
         })
+    }
+
+    /// Gives the decision when the caller may do `permission` on `resource` now. The store is asked, and not the token: a
+    /// role that is given or taken acts at once. Of an API key a scope must cover it too, by the name
+    /// `KIND:PERMISSION`, such as `project:review`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for a caller who belongs to the resource or its organisation, and for a key without that
+    /// scope; [`ErrorKind::NotFound`] for anybody else: another tenant's things are not there.
+    pub async fn require_on(&self, resource: &Resource, permission: &str) -> Result<Decision> {
+        if let Shown::Key(holder) = &self.shown {
+            let wanted = scope_on(resource.kind(), permission);
+            if !holder.scopes.iter().any(|scope| covers(scope, &wanted)) {
+                return Err(forbidden(format!("no scope of the API key covers {wanted}")));
+            }
+        }
+        self.ctx.require_on(self.user_id(), resource, permission).await
     }
 
     /// When the token was judged.
@@ -279,7 +298,7 @@ impl Ctx {
     }
 
     /// Signature and claims (or the memory of having judged them), revocation, network.
-    async fn judge_token(&self, token: &str, meta: &RequestMeta) -> Result<Authenticated> {
+    async fn judge_token(self: &Arc<Self>, token: &str, meta: &RequestMeta) -> Result<Authenticated> {
         let at = self.now();
         let mut claims = self.verified.verify(token, &self.keys.key_set(), at);
         if matches!(claims, Err(TokenError::UnknownKey)) {
@@ -302,7 +321,11 @@ impl Ctx {
         {
             return Err(Error::new(ErrorKind::Unauthenticated, "the token came from another network"));
         }
-        Ok(Authenticated { shown: Shown::Token { claims, grants: self.roles.grants() }, at })
+        Ok(Authenticated {
+            shown: Shown::Token { claims, grants: self.roles.grants() },
+            at,
+            ctx: Arc::clone(self),
+        })
     }
 
     /// Asks the store whether session and account still stand as the token says: before anything that changes a

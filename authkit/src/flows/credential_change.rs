@@ -36,12 +36,15 @@ pub(crate) struct CredentialsChanged {
 pub(crate) enum ProvedBy {
     /// A link that sets a new password.
     Reset,
+    /// An invitation.
+    Invitation,
 }
 
 impl ProvedBy {
     const fn name(self) -> &'static str {
         match self {
             Self::Reset => "reset",
+            Self::Invitation => "invitation",
         }
     }
 }

@@ -56,6 +56,7 @@ limits! {
     RESEND_EMAIL: "resend_email" by Email as reset_email;
     MAIL_RECIPIENT: "mail_recipient" by Email as mail_recipient;
     MAIL_SENDER: "mail_sender" by User as mail_recipient;
+    INVITE_USER: "invite_user" by User as invite_user;
     MFA_USER: "mfa_user" by User as mfa_user;
     LINK_IP: "link_ip" by Address as link_ip;
     REFRESH_USER: "refresh_user" by User as refresh_user;
@@ -80,6 +81,8 @@ pub(crate) enum Door<'a> {
     Resend { email: &'a Email },
     /// A signed-in user who has something mailed to an address of his choice.
     ChangeEmail { user: UserId, email: &'a Email },
+    /// Having an invitation mailed to an address of one's choice.
+    Invite { user: UserId, email: &'a Email },
     /// A second factor of a known user, at whatever door.
     SecondFactor { user: UserId },
     /// Using a mailed link or its code.
@@ -131,6 +134,11 @@ impl<'a> Door<'a> {
             Self::ChangeEmail { user, email } => vec![
                 (FALLBACK_IP, Client),
                 (MAIL_SENDER, User(user)),
+                (MAIL_RECIPIENT, Subject::Email(email)),
+            ],
+            Self::Invite { user, email } => vec![
+                (FALLBACK_IP, Client),
+                (INVITE_USER, User(user)),
                 (MAIL_RECIPIENT, Subject::Email(email)),
             ],
             Self::SecondFactor { user } => vec![(FALLBACK_IP, Client), (MFA_USER, User(user))],

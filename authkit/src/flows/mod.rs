@@ -5,21 +5,29 @@ pub(crate) mod api_keys;
 pub(crate) mod assurance;
 pub(crate) mod attempt;
 pub(crate) mod authenticate;
+pub(crate) mod authority;
+pub(crate) mod authz_lists;
 pub(crate) mod credential_change;
 pub(crate) mod device;
 pub(crate) mod doors;
 pub(crate) mod email_change;
+pub(crate) mod erase;
+pub(crate) mod export;
 pub(crate) mod first_factor;
 pub(crate) mod gate;
+pub(crate) mod invitation_accept;
+pub(crate) mod invitations;
 pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
+pub(crate) mod memberships;
 pub(crate) mod mfa_complete;
 pub(crate) mod mfa_disable;
 pub(crate) mod mfa_enrol;
 pub(crate) mod once;
 pub(crate) mod operator;
+pub(crate) mod orgs;
 pub(crate) mod passkeys;
 pub(crate) mod passkeys_login;
 pub(crate) mod passkeys_own;
@@ -40,7 +48,7 @@ use std::time::Duration;
 
 use crate::api_keys::Touches;
 use crate::audit::{Audit, Entry};
-use crate::authz::Roles;
+use crate::authz::{ResourceTypes, Roles};
 use crate::config::{Config, EmailVerification};
 use crate::crypto::keys::{KeyPurpose, Keys};
 use crate::crypto::mac;
@@ -71,6 +79,7 @@ pub(crate) use assurance::Amr;
 pub use assurance::{Acr, Assurance};
 pub use authenticate::{AnyRole, Authenticated, Credential, Enrolling, Permission, Requirement, Role};
 pub use doors::LimitAxis;
+pub use invitation_accept::AcceptInvitation;
 pub use login::{Credentials, Login};
 pub use mfa_disable::DisableProof;
 pub use passkeys::PasskeyOptions;
@@ -108,6 +117,7 @@ pub(crate) struct Ctx {
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,
     pub(crate) roles: Roles,
+    pub(crate) types: ResourceTypes,
     pub(crate) claims: Option<ClaimsSource>,
     pub(crate) issuer: String,
     pub(crate) ceremonies: Ceremonies,

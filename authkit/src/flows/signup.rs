@@ -112,7 +112,7 @@ impl Ctx {
     }
 
     /// Password and roles of a new account.
-    async fn furnish(&self, tx: &mut Tx<'_>, new: &NewRecord, hash: &str) -> Result<()> {
+    pub(crate) async fn furnish(&self, tx: &mut Tx<'_>, new: &NewRecord, hash: &str) -> Result<()> {
         let now = self.now();
         passwords::set(tx.conn(), new.id, hash, now).await?;
         for role in &self.config.accounts.default_roles {

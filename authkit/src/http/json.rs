@@ -263,6 +263,31 @@ impl Fields {
         None
     }
 
+    /// A string that may be missing (`None`), or `null` (`Some(None)`): what a change empties.
+    pub fn changed_string(&mut self, name: &str) -> Option<Option<String>> {
+        self.members.contains_key(name).then(|| self.nullable_string(name))
+    }
+
+    /// A whole number that may be missing (`None`), or `null` (`Some(None)`).
+    pub fn changed_whole(&mut self, name: &str) -> Option<Option<i64>> {
+        let value = self.members.remove(name)?;
+        if value.is_null() {
+            return Some(None);
+        }
+        let number = value.as_i64();
+        if number.is_none() {
+            self.fault(name, FieldCode::Type, "must be a whole number or null");
+        }
+        Some(number)
+    }
+
+    /// What may not stand there beside the rest.
+    pub fn unwanted(&mut self, name: &str, message: &'static str) {
+        if self.members.remove(name).is_some() {
+            self.fault(name, FieldCode::Unknown, message);
+        }
+    }
+
     /// An object that may be missing; `null` is not an object.
     pub fn optional_object(&mut self, name: &str) -> Option<Value> {
         match self.members.remove(name) {

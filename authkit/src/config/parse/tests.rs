@@ -92,6 +92,9 @@ const GOOD: &[Good] = &[
     ("DEFAULT_ROLES", "user,STUDENT", "\"user,STUDENT\"", |s| {
         s.config.accounts.default_roles == ["user", "STUDENT"]
     }),
+    ("ORG_SELF_SERVICE", "true", "true", |s| s.config.authz.org_self_service),
+    ("INVITE_EXPIRE_DAYS", "3", "3", |s| s.config.authz.invite_ttl == Duration::from_hours(72)),
+    ("RL_INVITE_USER_LIMIT", "7/2h", "\"7/2h\"", |s| s.config.limits.invite_user.limit.get() == 7),
     ("SEED_DEMO_ACCOUNTS", "true", "true", |s| s.config.accounts.seed_demo_accounts),
     ("PASSWORD_MIN_LENGTH", "15", "15", |s| s.config.passwords.min_length == 15),
     ("PASSWORD_MIN_STRENGTH", "3", "3", |s| s.config.passwords.min_strength == 3),

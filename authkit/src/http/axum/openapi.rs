@@ -9,8 +9,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::routes::{
-    admin, admin_users, api_keys, internal, link_schemas, links, login, logout, me, mfa, mfa_schemas,
-    passkeys, password, refresh, sessions, signup, step_up,
+    admin, admin_users, api_keys, authz_schemas, internal, invitations, link_schemas, links, login, logout,
+    me, memberships, mfa, mfa_schemas, orgs, passkeys, password, refresh, sessions, signup, step_up,
 };
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
@@ -31,6 +31,23 @@ use crate::http::status::Code;
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     paths(
+        orgs::create,
+        orgs::list,
+        orgs::show,
+        orgs::update,
+        orgs::remove,
+        orgs::members,
+        orgs::add_member,
+        orgs::change_member,
+        orgs::remove_member,
+        memberships::list,
+        memberships::create,
+        memberships::remove,
+        invitations::create,
+        invitations::list,
+        invitations::resend,
+        invitations::revoke,
+        invitations::accept,
         signup::signup,
         login::login,
         refresh::refresh,
@@ -83,6 +100,19 @@ use crate::http::status::Code;
         internal::cleanup
     ),
     components(schemas(
+        orgs::NewOrgBody,
+        orgs::OrgChangeBody,
+        orgs::MemberBody,
+        orgs::MemberRoleBody,
+        memberships::MembershipBody,
+        invitations::InvitationBody,
+        authz_schemas::AcceptBody,
+        authz_schemas::Organisation,
+        authz_schemas::OrganisationList,
+        authz_schemas::Membership,
+        authz_schemas::MembershipList,
+        authz_schemas::Invitation,
+        authz_schemas::InvitationList,
         signup::SignUpBody,
         signup::VerificationAnswer,
         login::LoginBody,
@@ -139,6 +169,7 @@ use crate::http::status::Code;
         (name = "passkeys", description = "Sign-in without a password, and a second factor beside one."),
         (name = "api-keys", description = "How scripts show who they are."),
         (name = "mail", description = "What mailed links are for."),
+        (name = "organisations", description = "Organisations, roles on resources, invitations."),
         (name = "admin", description = "What operators do."),
         (name = "internal", description = "What the operator's own machines call.")
     ),
@@ -176,6 +207,23 @@ pub fn openapi_for(transport: TokenTransport) -> utoipa::openapi::OpenApi {
 
 /// What may go wrong with each operation, besides what may go wrong with all.
 const ERRORS: &[(&str, &[ErrorKind])] = &[
+    ("create_org", &[Unauthenticated, RateLimited]),
+    ("list_orgs", &[Unauthenticated, Validation]),
+    ("show_org", &[Unauthenticated, NotFound]),
+    ("update_org", &[Unauthenticated, NotFound, RateLimited]),
+    ("delete_org", &[Unauthenticated, NotFound, RateLimited]),
+    ("list_members", &[Unauthenticated, NotFound, Validation]),
+    ("add_member", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("change_member", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("remove_member", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("list_memberships", &[Unauthenticated, NotFound, Validation]),
+    ("grant_membership", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("revoke_membership", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("create_invitation", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("list_invitations", &[Unauthenticated, NotFound, Validation]),
+    ("resend_invitation", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("revoke_invitation", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("accept_invitation", &[LinkInvalid, Unauthenticated, InvalidCredentials, Conflict, RateLimited]),
     ("signup", &[Conflict, RateLimited]),
     ("login", &[InvalidCredentials, EmailUnverified, RateLimited, Locked]),
     ("refresh", &[RefreshInvalid, Validation, RateLimited]),

@@ -3,16 +3,21 @@
 pub(super) mod admin;
 pub(super) mod admin_users;
 pub(super) mod api_keys;
+#[cfg(feature = "openapi")]
+pub(super) mod authz_schemas;
 pub(super) mod internal;
+pub(super) mod invitations;
 #[cfg(feature = "openapi")]
 pub(super) mod link_schemas;
 pub(super) mod links;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod me;
+pub(super) mod memberships;
 pub(super) mod mfa;
 #[cfg(feature = "openapi")]
 pub(super) mod mfa_schemas;
+pub(super) mod orgs;
 pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod refresh;
@@ -24,7 +29,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 
@@ -85,6 +90,16 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/admin/users/{id}/sessions", get(admin_users::sessions).delete(admin_users::end_sessions))
         .route("/api-keys", get(api_keys::list).post(api_keys::create))
         .route("/api-keys/{id}", delete(api_keys::revoke))
+        .route("/orgs", get(orgs::list).post(orgs::create))
+        .route("/orgs/{id}", get(orgs::show).patch(orgs::update).delete(orgs::remove))
+        .route("/orgs/{id}/members", get(orgs::members).post(orgs::add_member))
+        .route("/orgs/{id}/members/{user_id}", patch(orgs::change_member).delete(orgs::remove_member))
+        .route("/memberships", get(memberships::list).post(memberships::create))
+        .route("/memberships/{id}", delete(memberships::remove))
+        .route("/invitations", get(invitations::list).post(invitations::create))
+        .route("/invitations/accept", post(invitations::accept))
+        .route("/invitations/{id}/resend", post(invitations::resend))
+        .route("/invitations/{id}", delete(invitations::revoke))
         .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .merge(internal())
