@@ -3,6 +3,7 @@
 
 mod lockout;
 mod mfa;
+mod passkey;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use lockout::{LimitsCommand, LockoutCommand, LockoutWhich};
 pub(crate) use mfa::MfaCommand;
+pub(crate) use passkey::PasskeyCommand;
 
 /// Administers the accounts, roles, sessions and keys of authkit.
 ///
@@ -99,6 +101,9 @@ pub(crate) enum Command {
     /// Signed-in devices
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Passkeys of accounts
+    #[command(subcommand)]
+    Passkey(PasskeyCommand),
     /// Locks after failed attempts, and what counts towards them
     #[command(subcommand)]
     Lockout(LockoutCommand),

@@ -79,6 +79,8 @@ codes! {
         "nothing was changed", "authctl session list";
     SecretRemains = "E-SESSION-2", Partial, "All sessions and keys in the store were replaced, but access tokens are signed with JWT_SECRET, which is a setting: those made before are accepted until they expire.",
         "sessions are over, old access tokens are not", "set JWT_SECRET to a new key and restart every server";
+    PasskeyMissing = "E-PASSKEY-1", NotFound, "There is no passkey of that id.",
+        "nothing was changed", "authctl passkey list USER";
     LockoutMissing = "E-LOCKOUT-1", NotFound, "There is no lockout of that id. What is over is forgotten after a while.",
         "nothing was changed", "authctl lockout list";
     LockoutPartly = "E-LOCKOUT-2", Partial, "Some of the lockouts were cleared; then the store failed.",

@@ -86,6 +86,7 @@ pub(crate) enum Subject {
     NewUser,
     Role,
     Session,
+    Passkey,
     Lockout,
     Limits,
     Key,
@@ -131,6 +132,7 @@ fn code_of(error: &authkit::Error, text: &str, subject: Subject) -> Code {
     match (error.kind(), subject) {
         (ErrorKind::NotFound, _) if text.starts_with("there is no role") => Code::RoleMissing,
         (ErrorKind::NotFound, Subject::Session) if text.contains("session") => Code::SessionMissing,
+        (ErrorKind::NotFound, Subject::Passkey) if text.contains("passkey") => Code::PasskeyMissing,
         (ErrorKind::NotFound, Subject::Mail) => Code::MailMissing,
         (ErrorKind::Conflict, Subject::Mail) => Code::MailOver,
         (ErrorKind::Unavailable, Subject::MailTest) => Code::MailRefused,

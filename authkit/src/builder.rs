@@ -25,6 +25,7 @@ use crate::lockout::Lockouts;
 use crate::mail::{Courier, MailText, Mailer, Outbox, Template, Texts};
 use crate::meta::RequestMeta;
 use crate::mfa::Seals;
+use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::{SecureRandom, SharedRandom, SystemRandom};
 use crate::secret::{ExposeSecret as _, SecretString};
@@ -52,6 +53,8 @@ pub struct AuthKitBuilder {
     mail_texts: Vec<(Template, String, MailText)>,
     revocation_capacity: usize,
     define_roles: bool,
+    #[cfg(feature = "testing")]
+    without_limits: bool,
 }
 
 impl AuthKitBuilder {
@@ -70,6 +73,8 @@ impl AuthKitBuilder {
             mail_texts: Vec::new(),
             revocation_capacity: revocations::CAPACITY,
             define_roles: true,
+            #[cfg(feature = "testing")]
+            without_limits: false,
         }
     }
 
@@ -167,6 +172,14 @@ impl AuthKitBuilder {
         self
     }
 
+    /// No limit refuses anything: to measure what limits cost. Refused with `ENV=prod`.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn danger_without_limits(mut self) -> Self {
+        self.without_limits = true;
+        self
+    }
+
     /// Leaves the roles of the settings as the store has them: for a process that only looks. Without this call
     /// roles that the settings define are written to the store when the kit is built.
     #[must_use]
@@ -190,6 +203,12 @@ impl AuthKitBuilder {
             db, secrets, config, clock, random, hooks, sinks, claims, breach, mailer, mail_texts, ..
         } = self;
         let (revocation_capacity, define_roles) = (self.revocation_capacity, self.define_roles);
+        #[cfg(feature = "testing")]
+        let without_limits = self.without_limits;
+        #[cfg(feature = "testing")]
+        if config.env == Environment::Prod && without_limits {
+            return Err(Error::config("to go without limits is for measurements only"));
+        }
         let warnings = config.validate(&secrets, mailer.is_some()).map_err(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Error::config(lines.join("\n"))
@@ -245,6 +264,8 @@ impl AuthKitBuilder {
             mailer.is_some(),
         );
         let limiter = Limiter::new(&config, &clock)?;
+        #[cfg(feature = "testing")]
+        let limiter = if without_limits { limiter.off() } else { limiter };
         let texts = Texts::new(&config.passwords.product_name, &config.server.public_url, mail_texts)?;
         let sender = config.mail.sender().to_owned();
         let courier = Courier::new(db.clone(), outbox.clone(), mailer, texts, sender);
@@ -268,6 +289,7 @@ impl AuthKitBuilder {
             roles: Roles::default(),
             claims,
             issuer,
+            ceremonies: Ceremonies::new(&config)?,
             config,
         });
         ctx.roles.load(&ctx.db).await?;

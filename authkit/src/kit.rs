@@ -3,6 +3,7 @@
 mod limits;
 mod links;
 mod mfa;
+mod passkeys;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::users::{Email, User, UserFilter, store as user_store};
 
 pub use limits::Limits;
 pub use mfa::Mfa;
+pub use passkeys::Passkeys;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.
 #[derive(Clone)]

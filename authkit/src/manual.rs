@@ -15,6 +15,9 @@ pub mod links {}
 #[doc = include_str!("../docs/mfa.md")]
 pub mod mfa {}
 
+#[doc = include_str!("../docs/passkeys.md")]
+pub mod passkeys {}
+
 #[doc = include_str!("../docs/keys.md")]
 pub mod keys {}
 

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use authkit_tests::apt;
 use authkit_tests::process::{Launch, binary, example};
 
 const README: &str = include_str!("../../README.md");
@@ -37,8 +38,7 @@ fn run(script: &str, folder: &Path) -> String {
 fn install_jq() {
     let there = || Command::new("jq").arg("--version").output().is_ok_and(|output| output.status.success());
     if !there() {
-        let script = "apt-get update -q && apt-get install -y -q --no-install-recommends jq";
-        let _ = Command::new("sh").args(["-c", script]).output();
+        apt::install(&["jq"], "");
         assert!(there(), "jq is needed for the README's commands and could not be installed");
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::apt;
+
 /// The interpreter of an environment that has these packages (`name==version`, pinned, so that a new release cannot turn
 /// a green run red). Made on first use; calls for the same packages must not run at the same time.
 pub fn with(packages: &[&str]) -> PathBuf {
@@ -15,9 +17,7 @@ pub fn with(packages: &[&str]) -> PathBuf {
             Command::new("python3").args(["-m", "venv"]).arg(&home).output().is_ok_and(|o| o.status.success())
         };
         if !venv() {
-            let script =
-                "apt-get update -q && apt-get install -y -q --no-install-recommends python3 python3-venv";
-            step(Command::new("sh").args(["-c", script]));
+            apt::install(&["python3", "python3-venv"], "");
             assert!(venv(), "python3 with venv is needed and could not be installed");
         }
         step(Command::new(home.join("bin/pip")).args(["install", "--quiet"]).args(packages));

@@ -9,6 +9,7 @@ mod lockout;
 mod mail;
 mod mfa;
 mod migrate;
+mod passkey;
 mod role;
 mod seed;
 mod session;
@@ -18,7 +19,7 @@ mod user;
 use crate::app::App;
 use crate::cli::{
     Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MfaCommand,
-    MigrateCommand, OutboxCommand, RoleCommand, SessionCommand, UserCommand,
+    MigrateCommand, OutboxCommand, PasskeyCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -33,6 +34,7 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::User(command) => Box::pin(user::run(app, command)).await,
         Command::Role(command) => role::run(app, command).await,
         Command::Session(command) => session::run(app, command).await,
+        Command::Passkey(command) => passkey::run(app, command).await,
         Command::Lockout(command) => lockout::run(app, command).await,
         Command::Mfa(command) => mfa::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
@@ -71,6 +73,7 @@ impl Command {
             }
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
+            | Self::Passkey(PasskeyCommand::Remove { .. })
             | Self::Lockout(LockoutCommand::Clear { .. })
             | Self::Mfa(MfaCommand::Reset(_) | MfaCommand::BackupCodes { generate: true, .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
@@ -81,6 +84,7 @@ impl Command {
             | Self::User(UserCommand::List { .. } | UserCommand::Show(_))
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
+            | Self::Passkey(PasskeyCommand::List { .. })
             | Self::Lockout(
                 LockoutCommand::List { .. }
                 | LockoutCommand::Show { .. }

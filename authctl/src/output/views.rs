@@ -78,6 +78,33 @@ pub(crate) const SESSIONS_ENDED: View =
 pub(crate) const ALL_ENDED: View =
     View { id: "sessions", columns: &[], fields: &["sessions", "accounts", "jwt_secret_must_change"] };
 
+pub(crate) const PASSKEY: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("NAME", "name", Kind::Text),
+        wide("USER", "user_id", Kind::Id),
+        wide("MAY BE COPIED", "backup_eligible", Kind::Flag),
+        wide("BACKED UP", "backed_up", Kind::Flag),
+        wide("BY", "transports", Kind::Text),
+        wide("REGISTERED (UTC)", "created_at", Kind::Time),
+        column("LAST USED (UTC)", "last_used_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "user_id",
+        "name",
+        "backup_eligible",
+        "backed_up",
+        "transports",
+        "created_at",
+        "last_used_at",
+    ],
+};
+
+pub(crate) const PASSKEYS_REMOVED: View =
+    View { id: "user_id", columns: &[], fields: &["user_id", "removed"] };
+
 pub(crate) const LOCKOUT: View = View {
     id: "id",
     columns: &[
@@ -157,10 +184,10 @@ pub(crate) const MAIL: View = View {
     id: "id",
     columns: &[
         column("ID", "id", Kind::Id),
-        column("MAIL", "template", Kind::Text),
+        column("MAIL", "template", Kind::Id),
         column("STATE", "state", Kind::State),
         column("TRIES", "attempts", Kind::Text),
-        column("DUE (UTC)", "due_at", Kind::Time),
+        wide("DUE (UTC)", "due_at", Kind::Time),
         wide("LAST ERROR", "last_error", Kind::Text),
         wide("USER", "user_id", Kind::Id),
         wide("MADE (UTC)", "created_at", Kind::Time),

@@ -9,6 +9,7 @@ mod links;
 mod lockouts;
 mod mails;
 mod mfa;
+mod passkeys;
 mod roles;
 mod seed;
 mod seed_file;

@@ -13,6 +13,7 @@ use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason as LinkEnd, store as links};
 use crate::meta::RequestMeta;
 use crate::mfa::store as pending;
+use crate::passkeys::store as passkeys;
 use crate::sessions::{EndReason, Session, SessionRecord, store as sessions};
 use crate::users::store as users;
 
@@ -71,6 +72,7 @@ impl Ctx {
         links::end_all(tx.conn(), LinkEnd::Revoked, now).await?;
         pending::end_all(tx.conn(), now).await?;
         pending::advance_steps(tx.conn(), now).await?;
+        passkeys::end_all_challenges(tx.conn()).await?;
         for purpose in [KeyPurpose::Token, KeyPurpose::Link, KeyPurpose::Jwt] {
             self.keys.replace(tx, purpose).await?;
         }

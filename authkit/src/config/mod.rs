@@ -32,6 +32,7 @@ mod table;
 mod tokens;
 mod validate;
 mod value;
+mod webauthn;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use database_url::{redact_url, sqlite_file};
@@ -56,6 +57,7 @@ pub use setting::{Section, Setting};
 pub use settings::{Settings, ShownSetting};
 pub use table::settings;
 pub use tokens::{JwtAlgorithm, TokensConfig};
+pub use webauthn::WebauthnConfig;
 
 /// Where the process runs. Decides which shortcuts are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,6 +107,8 @@ pub struct Config {
     pub lockout: LockoutConfig,
     /// Second factors.
     pub mfa: MfaConfig,
+    /// Passkeys: the relying party.
+    pub webauthn: WebauthnConfig,
 }
 
 impl Config {

@@ -22,6 +22,8 @@ pub enum Section {
     Lockout,
     /// Mail: server, sender, what is not told.
     Mail,
+    /// Passkeys.
+    Passkeys,
 }
 
 impl Section {
@@ -35,6 +37,7 @@ impl Section {
         Self::Limits,
         Self::Lockout,
         Self::Mail,
+        Self::Passkeys,
     ];
 
     /// The name for people.
@@ -48,6 +51,7 @@ impl Section {
             Self::Mfa => "Second factors",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
+            Self::Passkeys => "Passkeys",
             Self::Lockout => "Locks after failed sign-ins",
         }
     }

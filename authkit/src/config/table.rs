@@ -5,6 +5,7 @@ mod limits;
 mod lockout;
 mod mail;
 mod mfa;
+mod webauthn;
 
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
@@ -19,7 +20,7 @@ use crate::secret::SecretString;
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-        [SETTINGS, mfa::SETTINGS, limits::SETTINGS, lockout::SETTINGS]
+        [SETTINGS, mfa::SETTINGS, limits::SETTINGS, lockout::SETTINGS, webauthn::SETTINGS]
             .into_iter()
             .flatten()
             .copied()

@@ -7,6 +7,7 @@ mod mail;
 mod mfa;
 mod server;
 mod tokens;
+mod webauthn;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -36,6 +37,7 @@ impl Config {
         mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);
         mfa::judge(self, secrets, &mut report);
+        webauthn::judge(self, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }
 }

@@ -48,7 +48,6 @@ impl Amr {
     }
 
     /// A passkey. `verified`: it checked a PIN or the like of its user; `synced`: it may be copied between devices.
-    #[cfg_attr(not(test), expect(dead_code, reason = "its door comes with passkeys"))]
     pub(crate) fn passkey(verified: bool, synced: bool) -> Self {
         let key = if synced { SYNCED_KEY } else { DEVICE_BOUND_KEY };
         let given = [key, PRESENCE, MFA];

@@ -12,6 +12,7 @@ use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason as LinkEnd, store as links};
 use crate::meta::RequestMeta;
 use crate::mfa::store as mfa;
+use crate::passkeys::store as passkeys;
 use crate::passwords::store as passwords;
 use crate::sessions::revocations::Revocation;
 use crate::sessions::{EndReason, store as sessions};
@@ -83,6 +84,7 @@ impl Ctx {
         devices::forget_of_user(tx.conn(), user).await?;
         links::end_of_user(tx.conn(), user, LinkEnd::CredentialChange, now).await?;
         mfa::end_of_user(tx.conn(), user, now).await?;
+        passkeys::end_challenges_of(tx.conn(), user).await?;
         self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
         let sessions = u64::try_from(ended.len()).unwrap_or(u64::MAX);
         Ok(Some(CredentialsChanged { version, sessions, spared }))

@@ -83,6 +83,8 @@ pub(crate) enum Door<'a> {
     Link,
     /// A refresh. A session that the store does not know has no user: it counts for itself.
     Refresh { user: Option<UserId>, session: SessionId },
+    /// A sign-in by passkey: nobody is known before its answer is judged.
+    Passkey,
     /// Any door that judges a credential or writes, and has no limit of its own.
     Other,
 }
@@ -129,6 +131,7 @@ impl<'a> Door<'a> {
             Self::Link => vec![(LINK_IP, Client)],
             Self::Refresh { user: Some(id), .. } => vec![(REFRESH_USER, User(id))],
             Self::Refresh { session, .. } => vec![(REFRESH_SESSION, Session(session))],
+            Self::Passkey => vec![(LOGIN_IP, Client)],
             Self::Other => vec![(FALLBACK_IP, Client)],
         }
     }

@@ -19,6 +19,8 @@ pub(crate) mod mfa_disable;
 pub(crate) mod mfa_enrol;
 pub(crate) mod operator;
 pub(crate) mod passkeys;
+pub(crate) mod passkeys_login;
+pub(crate) mod passkeys_own;
 pub(crate) mod password;
 pub(crate) mod recovery;
 pub(crate) mod redeem;
@@ -50,6 +52,7 @@ use crate::lockout::Lockouts;
 use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
 use crate::mfa::Seals;
+use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
 use crate::sessions::owners::Owners;
@@ -64,6 +67,8 @@ pub use authenticate::{AnyRole, Authenticated, Enrolling, Permission, Requiremen
 pub use doors::LimitAxis;
 pub use login::{Credentials, Login};
 pub use mfa_disable::DisableProof;
+pub use passkeys::PasskeyOptions;
+pub use passkeys_login::PasskeyFor;
 pub use password::PasswordChange;
 pub use second_factor::{PasskeyProof, SecondFactor};
 pub use signup::{SignUp, SignedUp};
@@ -95,6 +100,7 @@ pub(crate) struct Ctx {
     pub(crate) roles: Roles,
     pub(crate) claims: Option<ClaimsSource>,
     pub(crate) issuer: String,
+    pub(crate) ceremonies: Ceremonies,
 }
 
 /// What a transaction decided: `Err` is a refusal whose traces are committed.

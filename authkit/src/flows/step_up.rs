@@ -172,7 +172,8 @@ impl Ctx {
         let Some(started) = self.start_session(tx, meta, &start).await? else {
             return Ok(Err(ErrorKind::Unauthenticated.into()));
         };
-        self.remember_device(tx, &rise.device, &started).await?;
+        // No news: the session was there before.
+        let _ = self.remember_device(tx, &rise.device, &started).await?;
         let entry = Entry::success(Action::StepUp, rise.user)
             .session(started.session.id)
             .detail("replaces", rise.session.to_string());

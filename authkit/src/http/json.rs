@@ -232,6 +232,14 @@ impl Fields {
         }
     }
 
+    /// An object that must be there.
+    pub fn object(&mut self, name: &str) -> Value {
+        if !self.members.contains_key(name) {
+            self.fault(name, FieldCode::Required, "is missing");
+        }
+        self.optional_object(name).unwrap_or_default()
+    }
+
     /// Whether the member is there.
     pub fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)

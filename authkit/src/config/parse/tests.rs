@@ -35,6 +35,18 @@ type Good = (&'static str, &'static str, &'static str, fn(&Settings) -> bool);
 const RATE: Rate = Rate::new(7, Duration::from_mins(2));
 
 const GOOD: &[Good] = &[
+    ("WEBAUTHN_RP_ID", "example.com", "\"example.com\"", |s| {
+        s.config.webauthn.rp_id.as_deref() == Some("example.com")
+    }),
+    ("WEBAUTHN_RP_NAME", "Example Inc", "\"Example Inc\"", |s| {
+        s.config.webauthn.rp_name.as_deref() == Some("Example Inc")
+    }),
+    (
+        "WEBAUTHN_ORIGINS",
+        "https://a.example.com, https://b.example.com",
+        "[\"https://a.example.com\", \"https://b.example.com\"]",
+        |s| s.config.webauthn.origins == ["https://a.example.com", "https://b.example.com"],
+    ),
     ("SMTP_HOST", "smtp.example.com", "\"smtp.example.com\"", |s| {
         s.config.mail.smtp_host.as_deref() == Some("smtp.example.com")
     }),

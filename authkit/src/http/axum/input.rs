@@ -35,7 +35,7 @@ where
         if !json::is_json(&parts.headers) {
             return Err(ApiError::new(Code::UnsupportedMediaType));
         }
-        let bytes = read(&parts.headers, body).await?;
+        let bytes = read_body(&parts.headers, body).await?;
         Ok(Self(json::read(&bytes)?))
     }
 }
@@ -53,7 +53,7 @@ impl FromRequest<AuthState> for RefreshInput {
         }
         let (parts, body) = request.into_parts();
         let cookie = state.refresh_cookie(&parts.headers)?;
-        let bytes = read(&parts.headers, body).await?;
+        let bytes = read_body(&parts.headers, body).await?;
         if bytes.is_empty() {
             return Ok(Self(cookie.map(str::to_owned)));
         }
@@ -94,7 +94,11 @@ impl FromFields for RefreshBody {
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
+/// A body of at most 64 KiB ([`MAX_BODY`]), whole.
+///
+/// # Errors
+/// 413 when it is longer, 408 when it takes more than 8 seconds to arrive, 400 when it breaks off.
+pub async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
     if declared(headers).is_some_and(|length| length > MAX_BODY) {
         return Err(ApiError::new(Code::PayloadTooLarge));
     }

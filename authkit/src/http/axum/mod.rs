@@ -36,7 +36,7 @@ mod state;
 pub use context::{RequestContext, request_context};
 pub use error::ApiError;
 pub use extract::{Meta, Operator, PathId};
-pub use input::Input;
+pub use input::{Input, read_body};
 pub use limit::{RouteLimit, RouteLimitLayer};
 #[cfg(feature = "openapi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]

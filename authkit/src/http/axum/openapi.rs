@@ -9,8 +9,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::routes::{
-    admin, link_schemas, links, login, logout, me, mfa, mfa_schemas, password, refresh, sessions, signup,
-    step_up,
+    admin, link_schemas, links, login, logout, me, mfa, mfa_schemas, passkeys, password, refresh, sessions,
+    signup, step_up,
 };
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
@@ -55,6 +55,12 @@ use crate::http::status::Code;
         links::confirm_change,
         links::undo_change,
         links::unlock,
+        passkeys::begin_registration,
+        passkeys::finish_registration,
+        passkeys::begin_login,
+        passkeys::finish_login,
+        passkeys::list,
+        passkeys::remove,
         sessions::list,
         sessions::end,
         admin::lockouts,
@@ -92,6 +98,11 @@ use crate::http::status::Code;
         link_schemas::ResetByLinkOrCode,
         link_schemas::ResetByTokenBody,
         link_schemas::ResetByCodeBody,
+        passkeys::PasskeyNameBody,
+        passkeys::PasskeyLoginBody,
+        passkeys::PasskeyBody,
+        passkeys::PasskeyOptionsAnswer,
+        schemas::PasskeyList,
         answers::TokenAnswer,
         answers::PendingAnswer,
         schemas::User,
@@ -104,6 +115,7 @@ use crate::http::status::Code;
     tags(
         (name = "auth", description = "Accounts and sessions."),
         (name = "mfa", description = "Second factors."),
+        (name = "passkeys", description = "Sign-in without a password, and a second factor beside one."),
         (name = "mail", description = "What mailed links are for."),
         (name = "admin", description = "What operators do.")
     ),
@@ -169,6 +181,12 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("confirm_email_change", &[LinkInvalid, RateLimited]),
     ("undo_email_change", &[LinkInvalid, RateLimited]),
     ("unlock", &[LinkInvalid, RateLimited]),
+    ("begin_passkey_registration", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("finish_passkey_registration", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("begin_passkey_login", &[Unauthenticated, MfaInvalid, RateLimited]),
+    ("finish_passkey_login", &[InvalidCredentials, EmailUnverified, RateLimited]),
+    ("list_passkeys", &[Unauthenticated, StepUpRequired, Validation]),
+    ("remove_passkey", &[Unauthenticated, StepUpRequired, NotFound, Conflict, RateLimited]),
     ("list_sessions", &[Unauthenticated, Validation]),
     ("end_session", &[Unauthenticated, NotFound, RateLimited]),
     ("list_lockouts", &[Unauthenticated, Validation, RateLimited]),

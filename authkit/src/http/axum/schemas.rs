@@ -101,6 +101,36 @@ pub(super) struct MfaStatus {
     backup_codes_remaining: u64,
 }
 
+/// A passkey.
+#[derive(ToSchema)]
+pub(super) struct Passkey {
+    /// Never changes.
+    id: Uuid,
+    /// What its owner called it.
+    name: String,
+    /// Whether it may be copied to other devices of its owner, as synchronised passkeys are.
+    backup_eligible: bool,
+    /// Whether it was backed up or synchronised when it was last used.
+    backed_up: bool,
+    /// How browsers reach it, as it said itself.
+    transports: Vec<String>,
+    /// When it was registered.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// When it last proved its owner.
+    #[schema(required, format = "date-time")]
+    last_used_at: Option<String>,
+}
+
+/// A page of passkeys.
+#[derive(ToSchema)]
+pub(super) struct PasskeyList {
+    items: Vec<Passkey>,
+    /// Where the next page starts; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
 /// A page of sessions.
 #[derive(ToSchema)]
 pub(super) struct SessionList {

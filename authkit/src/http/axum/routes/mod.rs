@@ -10,6 +10,7 @@ pub(super) mod me;
 pub(super) mod mfa;
 #[cfg(feature = "openapi")]
 pub(super) mod mfa_schemas;
+pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod refresh;
 pub(super) mod sessions;
@@ -58,6 +59,12 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/auth/mfa/totp/confirm", post(mfa::confirm_totp))
         .route("/auth/mfa/backup-codes/regenerate", post(mfa::regenerate))
         .route("/auth/mfa/disable", post(mfa::disable))
+        .route("/auth/passkeys", get(passkeys::list))
+        .route("/auth/passkeys/{id}", delete(passkeys::remove))
+        .route("/auth/passkeys/register", post(passkeys::begin_registration))
+        .route("/auth/passkeys/register/verify", post(passkeys::finish_registration))
+        .route("/auth/passkeys/login", post(passkeys::begin_login))
+        .route("/auth/passkeys/login/verify", post(passkeys::finish_login))
         .route("/auth/sessions", get(sessions::list))
         .route("/auth/sessions/{id}", delete(sessions::end))
         .route("/admin/lockouts", get(admin::lockouts))
