@@ -67,6 +67,7 @@ mod mail_faults;
 mod mail_smtp;
 mod mfa;
 mod mfa_doors;
+mod mfa_http;
 mod mfa_policy;
 mod mfa_races;
 mod mfa_seals;
