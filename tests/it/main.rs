@@ -76,6 +76,7 @@ mod pages;
 mod pages_browser;
 mod passkeys;
 mod passkeys_browser;
+mod passkeys_cli;
 mod passkeys_factor;
 mod passkeys_http;
 mod passkeys_soft;
