@@ -12,7 +12,7 @@ use crate::pages::form::Form;
 use crate::pages::layout::Field;
 
 /// The page that asks for it. `error` says why it is shown.
-pub(super) async fn form(pages: &Pages, caller: &Caller, _meta: &RequestMeta, error: Error) -> Response {
+pub(super) async fn form(pages: &Pages, caller: &Caller, error: Error) -> Response {
     let has = match pages.kit().mfa().status(&caller.enrolling).await {
         Ok(status) => status,
         Err(error) => return super::failed(pages, error),
@@ -56,6 +56,6 @@ pub(super) async fn perform(
     };
     match pages.kit().step_up(&caller.enrolling, step, meta).await {
         Ok(tokens) => Ok(signed_in(&tokens, "confirmed")),
-        Err(error) => Ok(form(pages, caller, meta, error).await),
+        Err(error) => Ok(form(pages, caller, error).await),
     }
 }

@@ -22,7 +22,7 @@ use maud::{Markup, html};
 use super::Pages;
 use super::form::OwnForm;
 use super::layout::{self, alert, told};
-use session::{Caller, caller};
+use session::caller;
 
 /// As for other pages, and one script of our own that may ask for passkeys.
 const CSP: HeaderValue = HeaderValue::from_static(
@@ -92,9 +92,7 @@ async fn perform(
     let out = actions::perform(&action, pages, &caller, meta, &mut form).await;
     caller.keep(match out {
         Ok(response) => response,
-        Err(error) if error.kind() == ErrorKind::StepUpRequired => {
-            confirm::form(pages, &caller, meta, error).await
-        }
+        Err(error) if error.kind() == ErrorKind::StepUpRequired => confirm::form(pages, &caller, error).await,
         Err(error) => failed(pages, error),
     })
 }
