@@ -37,7 +37,7 @@ pub(super) async fn account(pages: &Pages, caller: &Caller, query: &str) -> Resu
     let content = html! {
         @if let Some(note) = note { p.note role="status" { (note) } }
         p { (user.name) br; span.soft { (user.email) } }
-        (action("sign-out", "Sign out", &html! {}))
+        (quiet("sign-out", "Sign out"))
         @if sessions.is_none() {
             p.note role="status" { "Your account needs a second factor. Set one up, then everything else is open to you." }
         }
@@ -148,7 +148,17 @@ fn devices(sessions: &[Session]) -> Markup {
                     }
                 }
             }
-            (action("sessions-end", "Sign out everywhere", &html! {}))
+            (quiet("sessions-end", "Sign out everywhere"))
+        }
+    }
+}
+
+/// A button that is not what most people come for.
+fn quiet(name: &str, button: &str) -> Markup {
+    html! {
+        form method="post" action="account" {
+            (hidden("do", name))
+            button.second type="submit" { (button) }
         }
     }
 }
