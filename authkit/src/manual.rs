@@ -18,6 +18,9 @@ pub mod storage {}
 #[doc = include_str!("../docs/links.md")]
 pub mod links {}
 
+#[doc = include_str!("../docs/pages.md")]
+pub mod pages {}
+
 #[doc = include_str!("../docs/mfa.md")]
 pub mod mfa {}
 

@@ -16,6 +16,8 @@
     reason = "tests fail by panicking, they wait for real processes and report figures"
 )]
 
+mod account;
+mod account_browser;
 mod accounts;
 mod admin_lockouts;
 mod admin_users;

@@ -160,6 +160,44 @@ async fn the_story_of_an_organisation_runs_as_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_mailed_links_runs_as_it_is_told() {
+    install_jq();
+    // Python with venv.
+    authkit_tests::smtp::prepare();
+    let folder = tempfile::tempdir().unwrap();
+    run(block_with("python3 -m venv catcher"), folder.path());
+    let port = authkit_tests::postgres::free_port().to_string();
+    let catcher = block_with("-m aiosmtpd").replace("2525", &port);
+    let mut catcher = Command::new("bash")
+        .arg("-c")
+        .arg(format!("exec {catcher}"))
+        .current_dir(folder.path())
+        .spawn()
+        .unwrap();
+    let start = block_with("SMTP_TLS=none");
+    let settings = start.strip_suffix(" cargo run -p authkit-server").unwrap().replace("2525", &port);
+    let settings: Vec<_> = settings.split(' ').map(|pair| pair.split_once('=').unwrap()).collect();
+    let launch = settings.iter().fold(Launch::bare_server(), |launch, (name, value)| launch.env(name, value));
+    let server = launch.folder(folder.path()).public().start().await;
+
+    let story = [
+        block_with("auth/signup \"{\\\"name\\\": \\\"Ada\\\", $ADA"),
+        block_with("${LINK%"),
+        block_with("reset() {"),
+    ];
+    let story = story.join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).collect();
+    let said = run(&story.replace("http://localhost:8000", &server.url()), folder.path());
+    catcher.kill().unwrap();
+    catcher.wait().unwrap();
+    let mut lines: Vec<&str> = said.lines().map(str::trim).collect();
+    let link = lines.remove(2);
+    assert!(link.starts_with(&format!("{}/verify-email?token=akl_", server.local_url())), "{said}");
+    assert_eq!(lines, told, "{said}");
+    assert_eq!(told.len(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_example_serves_its_guarded_route() {
     let block = block_with("--example embed");
     assert_eq!(block, "cargo run -p authkit --example embed --features axum");
