@@ -4,7 +4,7 @@ use authkit::{ErrorKind, NewInvitation, Page, Resource};
 use authkit_tests::{Store, on_both};
 
 use crate::authz::{again, join, org, person, project, tenants};
-use crate::support::{Raw, Texts as _, kind, meta};
+use crate::support::{Raw, kind, meta};
 
 on_both! {
     async fn an_export_has_every_table_that_names_the_account_and_no_secret(store: Store) {
