@@ -293,6 +293,16 @@ on_both! {
         assert_eq!((changed.id, changed.role.as_str()), (made.id, "viewer"));
         assert!(!can(&t, carl.user.id, "review", &thing).await.allowed);
         assert_eq!(kind(memberships.grant(&root.auth, (eve.user.id, Resource::new("ghost", "1").unwrap(), "viewer"), &meta()).await), ErrorKind::Validation);
+        // What authkit makes itself is made by nobody else.
+        for (kind_of, id) in [("org", "no-id"), ("org", "018f9f7e-0000-7000-8000-000000000000")] {
+            let fake = Resource::new(kind_of, id).unwrap();
+            assert_eq!(kind(memberships.grant(&root.auth, (eve.user.id, fake.clone(), "owner"), &meta()).await), ErrorKind::NotFound);
+            assert_eq!(kind(admin.create_resource(&fake, None, None).await), ErrorKind::Validation);
+            assert_eq!(kind(admin.resource_deleted(&fake).await), ErrorKind::Validation);
+        }
+        let platform = Resource::new("platform", "platform").unwrap();
+        assert_eq!(kind(memberships.grant(&root.auth, (eve.user.id, platform.clone(), "owner"), &meta()).await), ErrorKind::Validation);
+        assert_eq!(kind(memberships.of_resource(&ann.auth, &platform, &page(5)).await), ErrorKind::NotFound);
         // Only an operator makes a thing known by naming it.
         assert_eq!(kind(memberships.grant(&ann.auth, (eve.user.id, project("new"), "viewer"), &meta()).await), ErrorKind::NotFound);
         memberships.grant(&root.auth, (eve.user.id, project("new"), "viewer"), &meta()).await.unwrap();
