@@ -72,6 +72,11 @@ impl Resource {
         (self.kind == ORG).then(|| self.id.parse().ok()).flatten()
     }
 
+    /// Whether it is of a kind that authkit makes itself, whatever its id says: hosts neither make nor end one.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.kind == ORG || self.is_platform()
+    }
+
     pub(crate) fn is_platform(&self) -> bool {
         self.kind == PLATFORM
     }

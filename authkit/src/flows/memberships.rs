@@ -215,7 +215,7 @@ impl Ctx {
             return Ok(Ok(self.authority(tx.conn(), by, resource).await?));
         }
         let authority = self.authority(tx.conn(), by, resource).await?;
-        if !authority.operator || resource.as_org().is_some() || resource.is_platform() {
+        if !authority.operator || resource.is_ours() {
             return Ok(Err(hidden()));
         }
         if self.types.get(resource.kind()).is_none() {

@@ -237,7 +237,7 @@ impl Ctx {
         first: Option<(UserId, &str)>,
         meta: &RequestMeta,
     ) -> Result<Ruling<bool>> {
-        if self.types.get(resource.kind()).is_none() || resource.as_org().is_some() {
+        if self.types.get(resource.kind()).is_none() || resource.is_ours() {
             let message = "is no kind of resource that the settings declare";
             return Ok(Err(Error::field("/resource_type", FieldCode::Unknown, message)));
         }
@@ -274,7 +274,7 @@ impl Ctx {
         resource: &Resource,
         meta: &RequestMeta,
     ) -> Result<Ruling<bool>> {
-        if resource.as_org().is_some() || resource.is_platform() {
+        if resource.is_ours() {
             let message = "is not ended like this";
             return Ok(Err(Error::field("/resource_type", FieldCode::Unknown, message)));
         }
