@@ -4,6 +4,8 @@
 mod api_key;
 mod cleanup;
 mod lockout;
+mod mfa;
+mod passkey;
 
 use std::path::PathBuf;
 
@@ -14,6 +16,8 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use api_key::ApiKeyCommand;
 pub(crate) use cleanup::CleanupCommand;
 pub(crate) use lockout::{LimitsCommand, LockoutCommand, LockoutWhich};
+pub(crate) use mfa::MfaCommand;
+pub(crate) use passkey::PasskeyCommand;
 
 /// Administers the accounts, roles, sessions and keys of authkit.
 ///
@@ -104,9 +108,15 @@ pub(crate) enum Command {
     /// Keys by which scripts and service accounts show who they are
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
+    /// Passkeys of accounts
+    #[command(subcommand)]
+    Passkey(PasskeyCommand),
     /// Locks after failed attempts, and what counts towards them
     #[command(subcommand)]
     Lockout(LockoutCommand),
+    /// Second factors
+    #[command(subcommand)]
+    Mfa(MfaCommand),
     /// Look at access and refresh tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -418,6 +428,12 @@ pub(crate) enum KeyCommand {
     },
     /// Print the public keys that verify access tokens, as a JWK set
     Jwks,
+    /// Seal what second factors keep in the store anew under the newest MFA_ENCRYPTION_KEY; may be cut off and run again
+    Reencrypt {
+        /// Rows of one transaction
+        #[arg(long, value_name = "COUNT", default_value = "500", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        batch: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -26,6 +26,8 @@ use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, MailText, Mailer, Outbox, Template, Texts};
 use crate::meta::RequestMeta;
+use crate::mfa::Seals;
+use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::{SecureRandom, SharedRandom, SystemRandom};
 use crate::secret::{ExposeSecret as _, SecretString};
@@ -54,6 +56,8 @@ pub struct AuthKitBuilder {
     cleanup_jobs: Vec<Arc<dyn CleanupJob>>,
     revocation_capacity: usize,
     define_roles: bool,
+    #[cfg(feature = "testing")]
+    without_limits: bool,
 }
 
 impl AuthKitBuilder {
@@ -73,6 +77,8 @@ impl AuthKitBuilder {
             cleanup_jobs: Vec::new(),
             revocation_capacity: revocations::CAPACITY,
             define_roles: true,
+            #[cfg(feature = "testing")]
+            without_limits: false,
         }
     }
 
@@ -178,6 +184,14 @@ impl AuthKitBuilder {
         self
     }
 
+    /// No limit refuses anything: to measure what limits cost. Refused with `ENV=prod`.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn danger_without_limits(mut self) -> Self {
+        self.without_limits = true;
+        self
+    }
+
     /// Leaves the roles of the settings as the store has them: for a process that only looks. Without this call
     /// roles that the settings define are written to the store when the kit is built.
     #[must_use]
@@ -213,6 +227,12 @@ impl AuthKitBuilder {
             ..
         } = self;
         let (revocation_capacity, define_roles) = (self.revocation_capacity, self.define_roles);
+        #[cfg(feature = "testing")]
+        let without_limits = self.without_limits;
+        #[cfg(feature = "testing")]
+        if config.env == Environment::Prod && without_limits {
+            return Err(Error::config("to go without limits is for measurements only"));
+        }
         let warnings = config.validate(&secrets, mailer.is_some()).map_err(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Error::config(lines.join("\n"))
@@ -251,6 +271,7 @@ impl AuthKitBuilder {
         let queue = slots.get().saturating_mul(QUEUE_PER_SLOT);
         let hasher = PasswordHasher::new(config.passwords.argon2, slots, queue, Arc::clone(&random))?;
         let lockouts = Lockouts::new(config.lockout.clone(), Arc::clone(&clock));
+        let seals = Seals::new(&secrets)?;
         let timing = revocations::Timing {
             poll: config.sessions.revocation_poll,
             access_ttl: config.tokens.access_ttl,
@@ -269,6 +290,8 @@ impl AuthKitBuilder {
         );
         let idempotency = Idempotency::new(Arc::clone(&clock), Arc::clone(&random), Arc::clone(&keys));
         let limiter = Limiter::new(&config, &clock)?;
+        #[cfg(feature = "testing")]
+        let limiter = if without_limits { limiter.off() } else { limiter };
         let texts = Texts::new(&config.passwords.product_name, &config.server.public_url, mail_texts)?;
         let sender = config.mail.sender().to_owned();
         let courier = Courier::new(db.clone(), outbox.clone(), mailer, texts, sender);
@@ -289,12 +312,14 @@ impl AuthKitBuilder {
             cleanup_jobs,
             cleanup_token: secrets.internal_cleanup_token,
             idempotency,
+            seals,
             breach,
             revocations,
             verified: VerifiedCache::new(verifier, DEFAULT_CAPACITY),
             roles: Roles::default(),
             claims,
             issuer,
+            ceremonies: Ceremonies::new(&config)?,
             config,
         });
         ctx.roles.load(&ctx.db).await?;

@@ -106,3 +106,11 @@ id! {
     /// Identifies a sign-in whose second factor is outstanding.
     PendingId
 }
+id! {
+    /// Identifies a passkey. Not the credential's own id, which its authenticator chose.
+    PasskeyId
+}
+id! {
+    /// Identifies a challenge for a passkey. Opens nothing: the signature over the challenge does.
+    PasskeyChallengeId
+}

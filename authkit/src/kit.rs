@@ -4,6 +4,8 @@ mod api_keys;
 mod cleanup;
 mod limits;
 mod links;
+mod mfa;
+mod passkeys;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ use crate::users::{Email, User, UserFilter, store as user_store};
 pub use api_keys::ApiKeys;
 pub use cleanup::Cleanup;
 pub use limits::Limits;
+pub use mfa::Mfa;
+pub use passkeys::Passkeys;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.
 #[derive(Clone)]
@@ -185,10 +189,17 @@ impl AuthKit {
     /// Proves the caller again: a new session takes the place of his present one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredentials`] when the proof is wrong, which counts like a failed sign-in;
-    /// [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for [`Self::login`].
-    pub async fn step_up(&self, auth: &Authenticated, proof: StepUp, meta: &RequestMeta) -> Result<Tokens> {
-        self.ctx.step_up(auth, proof, meta).await
+    /// [`ErrorKind::InvalidCredentials`] for a wrong password, which counts like a failed sign-in;
+    /// [`ErrorKind::MfaInvalid`] for a wrong second factor; [`ErrorKind::Locked`], [`ErrorKind::RateLimited`] as for
+    /// [`Self::login`]; [`ErrorKind::StepUpRequired`] for the password of an account that has a second factor, unless that
+    /// was given in this session within 5 minutes.
+    pub async fn step_up(
+        &self,
+        caller: impl Into<Enrolling>,
+        proof: StepUp,
+        meta: &RequestMeta,
+    ) -> Result<Tokens> {
+        self.ctx.step_up(caller.into().caller(), proof, meta).await
     }
 
     /// Changes the caller's name or profile.

@@ -50,6 +50,7 @@
 //! | `breach` | look-up of breached passwords by range query |
 //! | `redis` | limits that several processes share, in Redis or a cluster of it |
 //! | `smtp` | mail through an SMTP server |
+//! | `webauthn` | passkeys: WebAuthn as a first and as a second factor |
 //! | `testing` | a clock that tests move, randomness that repeats, a signed-in user in one call |
 //!
 //! # Where to read on
@@ -93,6 +94,7 @@ pub mod mail;
 pub mod manual;
 pub mod meta;
 mod mfa;
+mod passkeys;
 mod passwords;
 mod precondition;
 pub mod random;
@@ -114,19 +116,23 @@ pub use db::{CleanupJob, Conn, Db, Engine, Listing, Page, SchemaStatus, SweepBat
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    Acr, AnyRole, ApiKeyRequest, Assurance, Authenticated, ClaimsContext, Credential, Credentials, Enrolling,
-    LimitAxis, Login, PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement, Role,
-    SecondFactor, SignUp, SignedUp, StepUp, Tokens,
+    Acr, AnyRole, ApiKeyRequest, Assurance, Authenticated, ClaimsContext, Credential, Credentials,
+    DisableProof, Enrolling, LimitAxis, Login, PasskeyFor, PasskeyOptions, PasskeyProof, PasswordChange,
+    Permission, ProfileChange, Requirement, Role, SecondFactor, SignUp, SignedUp, StepUp, Tokens,
 };
 pub use ids::{
-    ApiKeyId, DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PendingId, SessionId, UserId,
+    ApiKeyId, DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PasskeyChallengeId, PasskeyId,
+    PendingId, SessionId, UserId,
 };
-pub use kit::{ApiKeys, AuthKit, Check, Cleanup, Jwks, Limits, Readiness, Roles, Sessions, Stats, Users};
+pub use kit::{
+    ApiKeys, AuthKit, Check, Cleanup, Jwks, Limits, Mfa, Passkeys, Readiness, Roles, Sessions, Stats, Users,
+};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
-pub use mfa::{FactorKind, PendingSignIn};
+pub use mfa::{BackupCodes, FactorInfo, FactorKind, MfaStatus, PendingSignIn, TotpEnrolment};
+pub use passkeys::Passkey;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]
 pub use passwords::breach::HttpRangeLookup;

@@ -18,6 +18,12 @@ pub mod storage {}
 #[doc = include_str!("../docs/links.md")]
 pub mod links {}
 
+#[doc = include_str!("../docs/mfa.md")]
+pub mod mfa {}
+
+#[doc = include_str!("../docs/passkeys.md")]
+pub mod passkeys {}
+
 #[doc = include_str!("../docs/keys.md")]
 pub mod keys {}
 

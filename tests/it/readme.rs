@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use authkit_tests::apt;
 use authkit_tests::process::{Launch, binary, example};
 
 const README: &str = include_str!("../../README.md");
@@ -37,8 +38,7 @@ fn run(script: &str, folder: &Path) -> String {
 fn install_jq() {
     let there = || Command::new("jq").arg("--version").output().is_ok_and(|output| output.status.success());
     if !there() {
-        let script = "apt-get update -q && apt-get install -y -q --no-install-recommends jq";
-        let _ = Command::new("sh").args(["-c", script]).output();
+        apt::install(&["jq"], "");
         assert!(there(), "jq is needed for the README's commands and could not be installed");
     }
 }
@@ -97,6 +97,30 @@ async fn the_story_of_a_lock_runs_as_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_second_factors_runs_as_it_is_told() {
+    install_jq();
+    authkit_tests::factors::oathtool();
+    let server = Launch::bare_server().start().await;
+    let story = [
+        block_with("oathtool --totp -b \"$SECRET\")"),
+        block_with("--now '+30 seconds'"),
+        block_with("FRESH=("),
+    ];
+    let story = story.join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).map(str::trim).collect();
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, server.folder());
+
+    let is_status = |line: &&str| line.len() >= 3 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit);
+    let answers: Vec<&str> = said.lines().map(str::trim).filter(is_status).collect();
+    assert_eq!(answers, told, "{said}");
+    assert_eq!(told.len(), 14, "{told:?}");
+    assert!(said.contains("phone"), "the app is not listed: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_story_of_a_key_runs_as_it_is_told() {
     install_jq();
     let server = Launch::bare_server().start().await;
@@ -147,6 +171,9 @@ fn no_command_is_left_out() {
         "-p authctl -- user list",
         "login() {",
         "-p authctl -- user unlock",
+        "oathtool --totp -b \"$SECRET\")",
+        "--now '+30 seconds'",
+        "FRESH=(",
         "make_key() {",
         "-p authctl -- api-key create",
     ];

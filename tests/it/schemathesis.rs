@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use authkit_tests::process::authctl_with;
-use authkit_tests::{Backend, Store};
+use authkit_tests::{Backend, Store, apt};
 
 use crate::app::{PASSWORD, PATIENT, serve, settings};
 
@@ -74,6 +74,15 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403",
 
 [[operations]]
 include-operation-id = "unlock"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+[[operations]]
+include-operation-id = "list_passkeys"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+# Nor what an authenticator signed.
+[[operations]]
+include-operation-id = "finish_passkey_registration"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
 
 [[operations]]
@@ -165,9 +174,7 @@ fn program() -> PathBuf {
             Command::new("python3").args(["-m", "venv"]).arg(&home).output().is_ok_and(|o| o.status.success())
         };
         if !venv() {
-            let script =
-                "apt-get update -q && apt-get install -y -q --no-install-recommends python3 python3-venv";
-            step(Command::new("sh").args(["-c", script]));
+            apt::install(&["python3", "python3-venv"], "");
             assert!(venv(), "python3 with venv is needed and could not be installed");
         }
         step(Command::new(home.join("bin/pip")).args(["install", "--quiet", PACKAGE]));

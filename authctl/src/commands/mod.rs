@@ -9,7 +9,9 @@ mod key;
 mod limits;
 mod lockout;
 mod mail;
+mod mfa;
 mod migrate;
+mod passkey;
 mod role;
 mod seed;
 mod session;
@@ -19,7 +21,8 @@ mod user;
 use crate::app::App;
 use crate::cli::{
     ApiKeyCommand, CleanupCommand, Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand,
-    MailCommand, MigrateCommand, OutboxCommand, RoleCommand, SessionCommand, UserCommand,
+    MailCommand, MfaCommand, MigrateCommand, OutboxCommand, PasskeyCommand, RoleCommand, SessionCommand,
+    UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -36,7 +39,9 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Session(command) => session::run(app, command).await,
         Command::ApiKey(command) => Box::pin(api_key::run(app, command)).await,
         Command::Cleanup(command) => Box::pin(cleanup::run(app, command)).await,
+        Command::Passkey(command) => passkey::run(app, command).await,
         Command::Lockout(command) => lockout::run(app, command).await,
+        Command::Mfa(command) => mfa::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
         Command::Mail(command) => Box::pin(mail::run(app, command)).await,
@@ -73,7 +78,9 @@ impl Command {
             | Self::Mail(MailCommand::Test { .. }) => Meaning { dry_run: true, ..looks },
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
+            | Self::Passkey(PasskeyCommand::Remove { .. })
             | Self::Lockout(LockoutCommand::Clear { .. })
+            | Self::Mfa(MfaCommand::Reset(_) | MfaCommand::BackupCodes { generate: true, .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
             Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
@@ -82,11 +89,13 @@ impl Command {
             | Self::User(UserCommand::List { .. } | UserCommand::Show(_))
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
+            | Self::Passkey(PasskeyCommand::List { .. })
             | Self::Lockout(
                 LockoutCommand::List { .. }
                 | LockoutCommand::Show { .. }
                 | LockoutCommand::Limits(LimitsCommand::Show(_)),
             )
+            | Self::Mfa(_)
             | Self::Token(_)
             | Self::ApiKey(ApiKeyCommand::List { .. } | ApiKeyCommand::Show { .. })
             | Self::Cleanup(CleanupCommand::Status)

@@ -14,6 +14,8 @@ use crate::flows::Ctx;
 use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason as LinkEnd, store as links};
 use crate::meta::RequestMeta;
+use crate::mfa::store as pending;
+use crate::passkeys::store as passkeys;
 use crate::sessions::{EndReason, Session, SessionRecord, store as sessions};
 use crate::users::store as users;
 
@@ -91,6 +93,9 @@ impl Ctx {
         let accounts = users::bump_all(tx.conn(), now).await?;
         let ended = sessions::end_all(tx.conn(), EndReason::Revoked, now).await?;
         links::end_all(tx.conn(), LinkEnd::Revoked, now).await?;
+        pending::end_all(tx.conn(), now).await?;
+        pending::advance_steps(tx.conn(), now).await?;
+        passkeys::end_all_challenges(tx.conn()).await?;
         // A copy of the store may hold keys that were revoked since.
         api_keys::revoke_all(tx.conn(), now).await?;
         for purpose in [KeyPurpose::Token, KeyPurpose::Link, KeyPurpose::ApiKey, KeyPurpose::Jwt] {

@@ -64,6 +64,8 @@ notices! {
     FactorAdded = "factor_added",
     /// A second factor or passkey was removed.
     FactorRemoved = "factor_removed",
+    /// Few backup codes are left.
+    BackupCodesLow = "backup_codes_low",
     /// A sign-in from a device that was not seen before.
     NewDevice = "new_device",
     /// Too many wrong attempts locked the account.

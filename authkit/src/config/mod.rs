@@ -34,12 +34,13 @@ mod table;
 mod tokens;
 mod validate;
 mod value;
+mod webauthn;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
 pub use api_keys::ApiKeysConfig;
 pub use cleanup::CleanupConfig;
 pub use database_url::{redact_url, sqlite_file};
-pub use dev_keys::{complete_dev_secrets, dev_token_pepper};
+pub use dev_keys::{complete_dev_secrets, dev_mfa_key, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
 pub use load::{FILE_NAME, check, load};
 pub use lockout::LockoutConfig;
@@ -53,12 +54,14 @@ pub use reference::reference;
 pub use roles::BUILT_IN_ROLES;
 pub use secret_file::{SecretFile, read_secret_file};
 pub use secrets::Secrets;
+pub(crate) use secrets::fernet_key;
 pub use server::{ServerConfig, TokenTransport};
 pub use sessions::{SessionPolicy, SessionsConfig};
 pub use setting::{Section, Setting};
 pub use settings::{Settings, ShownSetting};
 pub use table::settings;
 pub use tokens::{JwtAlgorithm, TokensConfig};
+pub use webauthn::WebauthnConfig;
 
 /// Where the process runs. Decides which shortcuts are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,6 +115,8 @@ pub struct Config {
     pub lockout: LockoutConfig,
     /// Second factors.
     pub mfa: MfaConfig,
+    /// Passkeys: the relying party.
+    pub webauthn: WebauthnConfig,
 }
 
 impl Config {

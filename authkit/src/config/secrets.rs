@@ -1,5 +1,9 @@
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+use zeroize::Zeroizing;
+
 use crate::secret::{ExposeSecret, SecretString};
 
 /// The secrets that the library is given. `Debug` shows none of them.
@@ -25,6 +29,9 @@ pub struct Secrets {
     pub smtp_password: Option<SecretString>,
     /// `INTERNAL_CLEANUP_TOKEN`: opens `POST internal/cleanup`.
     pub internal_cleanup_token: Option<SecretString>,
+    /// `MFA_ENCRYPTION_KEY`: Fernet keys, newest first. They seal what second factors keep in the store; without one no
+    /// authenticator app can be set up.
+    pub mfa_encryption_key: Vec<SecretString>,
 }
 
 impl Secrets {
@@ -37,6 +44,13 @@ impl Secrets {
     #[must_use]
     pub fn with_jwt_secret(mut self, jwt_secret: SecretString) -> Self {
         self.jwt_secret = Some(jwt_secret);
+        self
+    }
+
+    /// Adds the Fernet keys that seal second factors, newest first.
+    #[must_use]
+    pub fn with_mfa_keys(mut self, keys: impl IntoIterator<Item = SecretString>) -> Self {
+        self.mfa_encryption_key = keys.into_iter().collect();
         self
     }
 }
@@ -64,7 +78,9 @@ const SAMPLE_WORDS: [&str; 17] = [
 ];
 
 /// Published keys that pass every other check.
-const PUBLISHED: [&str; 2] = [
+const PUBLISHED: [&str; 3] = [
+    // The Fernet specification.
+    "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=",
     // RFC 7515 appendix A.1.1.
     "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
     // RFC 7517 appendix A.3.
@@ -97,6 +113,17 @@ pub(super) fn weakness(secret: &SecretString) -> Option<&'static str> {
         return Some("is a known sample or made of guessable words");
     }
     None
+}
+
+/// Whether it is 32 bytes as base64url with padding, in the one canonical spelling.
+pub(crate) fn is_fernet_key(secret: &SecretString) -> bool {
+    fernet_key(secret).is_some()
+}
+
+/// The bytes of a Fernet key.
+pub(crate) fn fernet_key(secret: &SecretString) -> Option<Zeroizing<[u8; 32]>> {
+    let bytes = Zeroizing::new(URL_SAFE.decode(secret.expose_secret()).ok()?);
+    <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Zeroizing::new)
 }
 
 /// Whether the text is a shorter piece written again and again.

@@ -16,6 +16,8 @@ pub enum Section {
     Sessions,
     /// API keys.
     ApiKeys,
+    /// Second factors.
+    Mfa,
     /// Limits of requests.
     Limits,
     /// Locks after failed sign-ins.
@@ -24,6 +26,8 @@ pub enum Section {
     Mail,
     /// Removing what is of no more use.
     Cleanup,
+    /// Passkeys.
+    Passkeys,
 }
 
 impl Section {
@@ -34,9 +38,11 @@ impl Section {
         Self::Tokens,
         Self::Sessions,
         Self::ApiKeys,
+        Self::Mfa,
         Self::Limits,
         Self::Lockout,
         Self::Mail,
+        Self::Passkeys,
         Self::Cleanup,
     ];
 
@@ -49,8 +55,10 @@ impl Section {
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
             Self::ApiKeys => "API keys",
+            Self::Mfa => "Second factors",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
+            Self::Passkeys => "Passkeys",
             Self::Cleanup => "Cleaning up",
             Self::Lockout => "Locks after failed sign-ins",
         }

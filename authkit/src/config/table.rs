@@ -6,6 +6,8 @@ mod cleanup;
 mod limits;
 mod lockout;
 mod mail;
+mod mfa;
+mod webauthn;
 
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
@@ -20,11 +22,19 @@ use crate::secret::SecretString;
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-        [SETTINGS, api_keys::SETTINGS, limits::SETTINGS, lockout::SETTINGS, cleanup::SETTINGS]
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect()
+        [
+            SETTINGS,
+            api_keys::SETTINGS,
+            mfa::SETTINGS,
+            limits::SETTINGS,
+            lockout::SETTINGS,
+            webauthn::SETTINGS,
+            cleanup::SETTINGS,
+        ]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect()
     });
     &ALL
 }

@@ -6,8 +6,10 @@ mod cleanup;
 mod limits;
 mod lockout;
 mod mail;
+mod mfa;
 mod server;
 mod tokens;
+mod webauthn;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -38,6 +40,8 @@ impl Config {
         limits::judge(self, &mut report);
         mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);
+        mfa::judge(self, secrets, &mut report);
+        webauthn::judge(self, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }
 }

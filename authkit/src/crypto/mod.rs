@@ -1,6 +1,7 @@
 //! Keyed hashes, passwords' hashes, sealing, signatures and access tokens: pure functions over keys that the caller holds.
 
 pub(crate) mod checksum;
+pub(crate) mod fernet;
 pub(crate) mod jws;
 pub(crate) mod jwt;
 pub(crate) mod key_id;

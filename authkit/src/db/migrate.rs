@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_outbox"),
     migration!(4, "0004_links"),
     migration!(5, "0005_mfa"),
+    migration!(6, "0006_passkeys"),
     migration!(8, "0008_api_keys"),
 ];
 

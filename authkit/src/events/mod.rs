@@ -75,8 +75,28 @@ actions! {
     Login = "login",
     /// A first factor was right, and the second one is outstanding.
     MfaPending = "mfa.pending",
+    /// A second factor was refused: wrong, used before, moved, or its sign-in was over.
+    MfaRefuse = "mfa.refuse",
+    /// A backup code was used up.
+    MfaBackupCode = "mfa.backup_code",
+    /// An authenticator app is being set up; it counts for nothing before it is confirmed.
+    MfaEnrol = "mfa.enrol",
+    /// An authenticator app was confirmed and is a second factor now.
+    MfaConfirm = "mfa.confirm",
+    /// A new set of backup codes was made; the old one is gone.
+    MfaBackupCodes = "mfa.backup_codes",
+    /// A user removed his authenticator apps and backup codes, or failed to.
+    MfaDisable = "mfa.disable",
+    /// An operator removed all second factors of an account.
+    MfaReset = "mfa.reset",
     /// A repeated sign-in within a session.
     StepUp = "step_up",
+    /// A user registered a passkey, or failed to.
+    PasskeyAdd = "passkey.add",
+    /// A passkey was removed, by its owner or an operator.
+    PasskeyRemove = "passkey.remove",
+    /// A passkey's signature was right, but its counter did not rise: there may be a copy of the key. Refused.
+    PasskeyClone = "passkey.clone",
     /// A session ended by its own token.
     Logout = "logout",
     /// A user ended all of his sessions.
@@ -129,6 +149,8 @@ actions! {
     MailDrop = "mail.drop",
     /// The data keys were sealed anew under another root.
     KeyReseal = "key.reseal",
+    /// What second factors keep was sealed anew under the newest key.
+    KeyReencrypt = "key.reencrypt",
 }
 
 impl fmt::Display for Action {

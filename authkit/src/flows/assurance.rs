@@ -5,6 +5,7 @@
 //! itself. Whoever has `mfa` among the methods gave two.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::jwt::LEEWAY;
@@ -23,6 +24,10 @@ const DEVICE_BOUND_KEY: &str = "hwk";
 const SYNCED_KEY: &str = "swk";
 /// The user was there. Passkeys of ours are used in no other way.
 const PRESENCE: &str = "user";
+/// What a step-up takes that is no second factor.
+const BY_PASSWORD: &str = "password";
+/// A second factor must be set up first.
+const ENROL: &str = "enrol";
 /// In the order in which they are written.
 const ORDER: [&str; 6] = [PASSWORD, ONE_TIME_CODE, DEVICE_BOUND_KEY, SYNCED_KEY, PRESENCE, MFA];
 
@@ -36,9 +41,9 @@ impl Amr {
         Self(vec![PASSWORD])
     }
 
-    /// A code of an authenticator app, or a backup code. The second factor beside what `self` says.
-    pub(crate) fn and_code(self) -> Self {
-        self.and(&[ONE_TIME_CODE])
+    /// A code of an authenticator app, or a backup code.
+    pub(crate) fn code() -> Self {
+        Self(vec![ONE_TIME_CODE])
     }
 
     /// A passkey. `verified`: it checked a PIN or the like of its user; `synced`: it may be copied between devices.
@@ -49,8 +54,11 @@ impl Amr {
     }
 
     /// What `self` and `other` prove together.
-    pub(crate) fn and_also(self, other: &Self) -> Self {
-        self.and(&other.0)
+    pub(crate) fn and_also(&self, other: &Self) -> Self {
+        let has = |method: &str| self.0.contains(&method) || other.0.contains(&method);
+        let held = [ONE_TIME_CODE, DEVICE_BOUND_KEY, SYNCED_KEY].into_iter().any(has);
+        let both = has(PASSWORD) && held;
+        Self(ORDER.into_iter().filter(|method| has(method) || (*method == MFA && both)).collect())
     }
 
     /// As it stands in a row; what is not known is dropped.
@@ -71,13 +79,6 @@ impl Amr {
 
     pub(crate) fn names(&self) -> &[&'static str] {
         &self.0
-    }
-
-    fn and(self, more: &[&'static str]) -> Self {
-        let has = |method: &str| self.0.contains(&method) || more.contains(&method);
-        let held = [ONE_TIME_CODE, DEVICE_BOUND_KEY, SYNCED_KEY].into_iter().any(has);
-        let both = has(PASSWORD) && held;
-        Self(ORDER.into_iter().filter(|method| has(method) || (*method == MFA && both)).collect())
     }
 }
 
@@ -161,7 +162,7 @@ impl Requirement for Assurance {
             return Ok(());
         }
         let second = [FactorKind::Totp, FactorKind::BackupCode, FactorKind::Passkey].map(FactorKind::name);
-        let password = (self.acr == Acr::Aal1).then_some("password");
+        let password = (self.acr == Acr::Aal1).then_some(BY_PASSWORD);
         Err(Error::step_up(password.into_iter().chain(second).collect()))
     }
 }
@@ -194,17 +195,9 @@ impl Factors {
 
     /// What a step-up would take of an account with these.
     pub(crate) fn satisfying(self) -> Vec<&'static str> {
-        if self.any() {
-            self.kinds().into_iter().map(FactorKind::name).collect()
-        } else {
-            vec![PASSWORD_NAME]
-        }
+        if self.any() { self.kinds().into_iter().map(FactorKind::name).collect() } else { vec![BY_PASSWORD] }
     }
 }
-
-const PASSWORD_NAME: &str = "password";
-/// A second factor must be set up first.
-const ENROL: &str = "enrol";
 
 impl Ctx {
     /// The second factors of an account. They change with its epoch only.
@@ -215,8 +208,8 @@ impl Ctx {
     }
 
     /// [`Self::factors`] on a connection of its own.
-    pub(crate) async fn factors_of(self: &std::sync::Arc<Self>, user: UserId) -> Result<Factors> {
-        let ctx = std::sync::Arc::clone(self);
+    pub(crate) async fn factors_of(self: &Arc<Self>, user: UserId) -> Result<Factors> {
+        let ctx = Arc::clone(self);
         self.db.read(move |conn| Box::pin(async move { ctx.factors(conn, user).await })).await
     }
 
@@ -226,7 +219,7 @@ impl Ctx {
     ///
     /// # Errors
     /// [`crate::ErrorKind::StepUpRequired`] with what would do.
-    pub(crate) async fn require_fresh(self: &std::sync::Arc<Self>, auth: &Authenticated) -> Result<Factors> {
+    pub(crate) async fn require_fresh(self: &Arc<Self>, auth: &Authenticated) -> Result<Factors> {
         let factors = self.factors_of(auth.signed_in()?.sub).await?;
         fresh(auth, factors).map(|()| factors)
     }
@@ -237,7 +230,7 @@ impl Ctx {
     }
 
     /// What a restricted caller is told.
-    pub(crate) async fn restricted(self: &std::sync::Arc<Self>, auth: &Authenticated) -> Error {
+    pub(crate) async fn restricted(self: &Arc<Self>, auth: &Authenticated) -> Error {
         match self.factors_of(auth.user_id()).await {
             Ok(factors) if factors.any() => Error::step_up(factors.satisfying()),
             Ok(_) => Error::step_up(vec![ENROL]),
@@ -261,21 +254,21 @@ mod tests {
     fn two_kinds_of_proof_are_two_factors() {
         let password = Amr::password();
         assert!(!password.is_mfa());
-        let both = password.clone().and_code();
+        let both = password.and_also(&Amr::code());
         assert_eq!((both.text().as_str(), both.is_mfa()), ("pwd otp mfa", true));
-        assert_eq!(both.clone().and_code(), both);
+        assert_eq!(both.and_also(&Amr::code()), both);
         let key = Amr::passkey(false, true);
         assert_eq!((key.text().as_str(), key.is_mfa()), ("swk user", false));
-        assert!(password.clone().and_also(&key).is_mfa());
+        assert!(password.and_also(&key).is_mfa());
         // Two things held are one kind of proof.
-        assert!(!key.and_code().is_mfa());
+        assert!(!key.and_also(&Amr::code()).is_mfa());
         assert_eq!(Amr::passkey(true, false).text(), "hwk user mfa");
         assert!(Amr::passkey(true, true).is_mfa());
     }
 
     #[test]
     fn what_is_written_reads_back_and_noise_is_dropped() {
-        for amr in [Amr::password(), Amr::password().and_code(), Amr::passkey(true, true)] {
+        for amr in [Amr::password(), Amr::password().and_also(&Amr::code()), Amr::passkey(true, true)] {
             assert_eq!(Amr::read(&amr.text()), amr);
         }
         assert_eq!(Amr::read("mfa xyz pwd pwd").names(), ["pwd", "mfa"]);

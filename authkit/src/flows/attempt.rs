@@ -19,7 +19,7 @@ use crate::db::{Conn, Job, Tx};
 use crate::devices::Presented;
 use crate::error::{Error, Result};
 use crate::flows::Ctx;
-use crate::ids::UserId;
+use crate::ids::{DeviceId, UserId};
 use crate::lockout::{KeyPair, LockKind, RowKeys, store};
 use crate::meta::RequestMeta;
 use crate::users::Email;
@@ -35,7 +35,6 @@ pub(crate) enum Factor {
     /// Counted on the e-mail, or on the device that shows itself.
     Password,
     /// Counted on the account, over all factors and tokens.
-    #[cfg_attr(not(test), expect(dead_code, reason = "its doors come with second factors"))]
     SecondFactor(UserId),
 }
 
@@ -222,6 +221,29 @@ impl Ctx {
                 })
             })
             .await
+    }
+
+    /// As [`Self::fail`], in the caller's transaction, which tells of it.
+    pub(crate) async fn fail_in(
+        &self,
+        tx: &mut Tx<'_>,
+        reservation: &Reservation,
+        meta: &RequestMeta,
+    ) -> Result<()> {
+        self.settle_failure(tx, reservation, meta).await
+    }
+
+    /// Forgets wrong passwords of an e-mail, or of the device that showed itself, after a sign-in that was completed
+    /// elsewhere. A lock stays: it is about what others do at this moment.
+    pub(crate) async fn forgive_password(
+        &self,
+        tx: &mut Tx<'_>,
+        email: &Email,
+        device: Option<DeviceId>,
+    ) -> Result<()> {
+        let names = self.row_keys()?;
+        let key = device.map_or_else(|| names.email(email.key()), |device| names.device(device));
+        store::forgive(tx.conn(), &key.current, self.lockouts.moment().micros()).await
     }
 
     /// Nothing was proved wrong: the attempt does not count. `entry` tells of it, if there is something to tell.

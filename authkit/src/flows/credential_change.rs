@@ -13,6 +13,7 @@ use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason as LinkEnd, store as links};
 use crate::meta::RequestMeta;
 use crate::mfa::store as mfa;
+use crate::passkeys::store as passkeys;
 use crate::passwords::store as passwords;
 use crate::sessions::revocations::Revocation;
 use crate::sessions::{EndReason, store as sessions};
@@ -84,6 +85,7 @@ impl Ctx {
         devices::forget_of_user(tx.conn(), user).await?;
         links::end_of_user(tx.conn(), user, LinkEnd::CredentialChange, now).await?;
         mfa::end_of_user(tx.conn(), user, now).await?;
+        passkeys::end_challenges_of(tx.conn(), user).await?;
         self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
         if spare.is_none() {
             // Nobody who was signed in asked for it: the account may have been in other hands, which made keys.
@@ -94,7 +96,7 @@ impl Ctx {
     }
 
     /// The pre-hijack rule (contract 4.6): somebody proved to hold the address of an account that nobody had proved
-    /// before. Whoever made that account may be somebody else, so its password, sessions and links, undo links
+    /// before. Whoever made that account may be somebody else, so its password, factors, sessions and links, undo links
     /// included, die before the account is handed over. Changes nothing for a proved address. The account's row is
     /// held. Returns how many sessions ended; `None` when there was nothing to prove.
     pub(crate) async fn prove_address(
@@ -110,6 +112,7 @@ impl Ctx {
         }
         let now = self.now();
         passwords::remove(tx.conn(), user).await?;
+        self.remove_factors(tx, user).await?;
         let Some((_, sessions)) = self.change_credentials(tx, user, None, None).await? else {
             return Ok(None);
         };

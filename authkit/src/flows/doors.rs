@@ -56,6 +56,7 @@ limits! {
     RESEND_EMAIL: "resend_email" by Email as reset_email;
     MAIL_RECIPIENT: "mail_recipient" by Email as mail_recipient;
     MAIL_SENDER: "mail_sender" by User as mail_recipient;
+    MFA_USER: "mfa_user" by User as mfa_user;
     LINK_IP: "link_ip" by Address as link_ip;
     REFRESH_USER: "refresh_user" by User as refresh_user;
     REFRESH_SESSION: "refresh_session" by Session as refresh_user;
@@ -79,12 +80,16 @@ pub(crate) enum Door<'a> {
     Resend { email: &'a Email },
     /// A signed-in user who has something mailed to an address of his choice.
     ChangeEmail { user: UserId, email: &'a Email },
+    /// A second factor of a known user, at whatever door.
+    SecondFactor { user: UserId },
     /// Using a mailed link or its code.
     Link,
     /// A refresh. A session that the store does not know has no user: it counts for itself.
     Refresh { user: Option<UserId>, session: SessionId },
     /// Any use of an API key.
     ApiKey { key: ApiKeyId },
+    /// A sign-in by passkey: nobody is known before its answer is judged.
+    Passkey,
     /// Any door that judges a credential or writes, and has no limit of its own.
     Other,
 }
@@ -128,10 +133,12 @@ impl<'a> Door<'a> {
                 (MAIL_SENDER, User(user)),
                 (MAIL_RECIPIENT, Subject::Email(email)),
             ],
+            Self::SecondFactor { user } => vec![(FALLBACK_IP, Client), (MFA_USER, User(user))],
             Self::Link => vec![(LINK_IP, Client)],
             Self::Refresh { user: Some(id), .. } => vec![(REFRESH_USER, User(id))],
             Self::Refresh { session, .. } => vec![(REFRESH_SESSION, Session(session))],
             Self::ApiKey { key } => vec![(API_KEY, Subject::ApiKey(key))],
+            Self::Passkey => vec![(LOGIN_IP, Client)],
             Self::Other => vec![(FALLBACK_IP, Client)],
         }
     }

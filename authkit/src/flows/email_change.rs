@@ -14,6 +14,7 @@ use crate::flows::{Authenticated, Ctx, Ruling};
 use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason, LinkProof, LinkPurpose, store as links};
 use crate::meta::RequestMeta;
+use crate::passkeys::store as passkeys;
 use crate::passwords::store as passwords;
 use crate::users::{Email, UserStatus, store as users};
 
@@ -137,8 +138,8 @@ impl Ctx {
     }
 
     /// Gives the account back to its former address, by the link in the notice. Whoever changed it may have set
-    /// everything else too, so password, sessions and links are gone, and a link that sets a new password goes to the
-    /// address that was given back. Notices of changes before this one still work: else whoever took an account over
+    /// everything else too, so password, passkeys, sessions and links are gone, and a link that sets a new password goes
+    /// to the address that was given back. Notices of changes before this one still work: else whoever took an account over
     /// could end the first one by a second change.
     pub(crate) async fn undo_email_change(
         self: &Arc<Self>,
@@ -177,6 +178,7 @@ impl Ctx {
         }
         self.give_address(tx, user, &old).await?;
         passwords::remove(tx.conn(), user).await?;
+        passkeys::remove_of_user(tx.conn(), user).await?;
         let changed = self.change_credentials(tx, user, Some(record.version.epoch), None).await?;
         let (version, ended) = changed.ok_or_else(|| Error::internal("a held account changed its epoch"))?;
         let since = link.record.created_at;

@@ -15,9 +15,14 @@ pub(crate) mod limit;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mailed;
+pub(crate) mod mfa_complete;
+pub(crate) mod mfa_disable;
+pub(crate) mod mfa_enrol;
 pub(crate) mod once;
 pub(crate) mod operator;
 pub(crate) mod passkeys;
+pub(crate) mod passkeys_login;
+pub(crate) mod passkeys_own;
 pub(crate) mod password;
 pub(crate) mod recovery;
 pub(crate) mod redeem;
@@ -50,6 +55,8 @@ use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
+use crate::mfa::Seals;
+use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
 use crate::secret::SecretString;
@@ -65,6 +72,9 @@ pub use assurance::{Acr, Assurance};
 pub use authenticate::{AnyRole, Authenticated, Credential, Enrolling, Permission, Requirement, Role};
 pub use doors::LimitAxis;
 pub use login::{Credentials, Login};
+pub use mfa_disable::DisableProof;
+pub use passkeys::PasskeyOptions;
+pub use passkeys_login::PasskeyFor;
 pub use password::PasswordChange;
 pub use second_factor::{PasskeyProof, SecondFactor};
 pub use signup::{SignUp, SignedUp};
@@ -93,12 +103,14 @@ pub(crate) struct Ctx {
     pub(crate) cleanup_jobs: Vec<Arc<dyn CleanupJob>>,
     pub(crate) cleanup_token: Option<SecretString>,
     pub(crate) idempotency: Idempotency,
+    pub(crate) seals: Seals,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,
     pub(crate) roles: Roles,
     pub(crate) claims: Option<ClaimsSource>,
     pub(crate) issuer: String,
+    pub(crate) ceremonies: Ceremonies,
 }
 
 /// What a transaction decided: `Err` is a refusal whose traces are committed.

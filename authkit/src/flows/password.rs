@@ -7,6 +7,7 @@ use crate::crypto::password::{Admission, Verification};
 use crate::devices::Presented;
 use crate::error::{Error, ErrorKind, FieldCode, Result};
 use crate::events::Action;
+use crate::flows::assurance::fresh;
 use crate::flows::attempt::{Factor, Reservation, Target};
 use crate::flows::doors::Door;
 use crate::flows::{Authenticated, Ctx};
@@ -46,6 +47,11 @@ impl Ctx {
         self.limit(Door::Other, meta).await?;
         let (current, session) = self.require_current_session(auth).await?;
         let user = auth.user_id();
+        let factors = self.factors_of(user).await?;
+        if factors.any() {
+            // The present password counts for itself only while there is nothing stronger (contract 4.14).
+            fresh(auth, factors)?;
+        }
         let email = &current.user.email;
         let new =
             self.check_new_password(&input.new_password, email, "/new_password", Some(user), meta).await?;

@@ -15,6 +15,7 @@ use serde_json::{Map, Number, Value};
 use super::body::Refusal;
 use super::status::Code;
 use crate::error::{ErrorKind, FieldCode, FieldError};
+use crate::flows::PasskeyProof;
 use crate::links::LinkProof;
 use crate::secret::SecretString;
 
@@ -274,6 +275,42 @@ impl Fields {
         }
     }
 
+    /// An object that must be there.
+    pub fn object(&mut self, name: &str) -> Value {
+        if !self.members.contains_key(name) {
+            self.fault(name, FieldCode::Required, "is missing");
+        }
+        self.optional_object(name).unwrap_or_default()
+    }
+
+    /// Whether the member is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// A browser's answer to a passkey challenge under `passkey`: {challenge_id, credential}. `None` when it is not there.
+    pub fn passkey(&mut self) -> Option<PasskeyProof> {
+        let value = self.members.remove("passkey")?;
+        let Value::Object(members) = value else {
+            self.fault("passkey", FieldCode::Type, "must be an object");
+            return Some(PasskeyProof::new("", Value::Null));
+        };
+        let mut inner = Self { members, faults: Vec::new() };
+        let challenge_id = inner.string("challenge_id");
+        if !inner.has("credential") {
+            inner.fault("credential", FieldCode::Required, "is missing");
+        }
+        let credential = inner.optional_object("credential").unwrap_or_default();
+        if let Err(refused) = inner.close() {
+            self.faults.extend(
+                refused
+                    .into_iter()
+                    .map(|fault| FieldError { pointer: format!("/passkey{}", fault.pointer), ..fault }),
+            );
+        }
+        Some(PasskeyProof::new(challenge_id, credential))
+    }
+
     /// What proves that a mail arrived: `token`, or `email` and `code`.
     pub fn link_proof(&mut self) -> LinkProof {
         if self.members.contains_key("token") {
@@ -294,15 +331,18 @@ impl Fields {
         self.faults.push(FieldError::new(pointer(name), code, message));
     }
 
-    fn finish(mut self) -> Result<(), Refusal> {
+    fn finish(self) -> Result<(), Refusal> {
+        self.close()
+            .map_err(|faults| Refusal::new(Code::Kind(ErrorKind::InvalidRequest)).with_fields(&faults))
+    }
+
+    /// What is left is not known.
+    fn close(mut self) -> Result<(), Vec<FieldError>> {
         let unknown: Vec<String> = self.members.keys().take(MAX_UNKNOWN).cloned().collect();
         for name in unknown {
             self.fault(&name, FieldCode::Unknown, "is not known here");
         }
-        if self.faults.is_empty() {
-            return Ok(());
-        }
-        Err(Refusal::new(Code::Kind(ErrorKind::InvalidRequest)).with_fields(&self.faults))
+        if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
     }
 }
 

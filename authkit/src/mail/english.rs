@@ -107,6 +107,12 @@ fn news(notice: Template) -> (&'static str, String) {
             "A second factor was removed from your account at {{product}}.",
             NOT_YOU,
         ),
+        Template::BackupCodesLow => told(
+            "Your backup codes for {{product}} run out",
+            "A backup code was used to sign in to your account at {{product}}, and few of them are left. Make a new set \
+             before they run out; that ends the old one.",
+            "If it was not you, somebody has one of your codes: make a new set and set a new password at once.",
+        ),
         Template::NewDevice => told(
             "A new device signed in at {{product}}",
             "Somebody signed in to your account at {{product}} from a device that was not used before.",

@@ -300,6 +300,7 @@ fn notice_of(event: &Event, told: &Told) -> Option<Notice> {
         }
         "mfa.add" | "mfa.confirm" | "passkey.add" if done => Some(Notice::FactorAdded),
         "mfa.remove" | "mfa.disable" | "mfa.reset" | "passkey.remove" if done => Some(Notice::FactorRemoved),
+        "mfa.backup_code" if done && is_set("few_left") => Some(Notice::BackupCodesLow),
         "login" if done && is_set("new_device") => Some(Notice::NewDevice),
         "api_key.create" if done => Some(Notice::ApiKeyCreated),
         "lockout.lock" => Some(Notice::AccountLocked),

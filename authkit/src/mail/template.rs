@@ -56,6 +56,8 @@ templates! {
     FactorAdded = "factor_added", None;
     /// A second factor was removed.
     FactorRemoved = "factor_removed", None;
+    /// Few backup codes are left.
+    BackupCodesLow = "backup_codes_low", None;
     /// A sign-in from a new device.
     NewDevice = "new_device", None;
     /// Too many wrong attempts locked the account.
@@ -90,6 +92,7 @@ impl From<Notice> for Template {
             Notice::EmailChanged => Self::EmailChanged,
             Notice::FactorAdded => Self::FactorAdded,
             Notice::FactorRemoved => Self::FactorRemoved,
+            Notice::BackupCodesLow => Self::BackupCodesLow,
             Notice::NewDevice => Self::NewDevice,
             Notice::AccountLocked => Self::AccountLocked,
             Notice::ApiKeyCreated => Self::ApiKeyCreated,

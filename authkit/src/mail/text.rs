@@ -66,6 +66,7 @@ impl Template {
             | Self::EmailChanged
             | Self::FactorAdded
             | Self::FactorRemoved
+            | Self::BackupCodesLow
             | Self::NewDevice
             | Self::AccountLocked
             | Self::ApiKeyCreated

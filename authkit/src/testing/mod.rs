@@ -52,6 +52,7 @@ pub fn config() -> Config {
 /// Secrets for tests: public, therefore worthless.
 pub fn secrets() -> Secrets {
     Secrets::new([SecretString::from("q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0")])
+        .with_mfa_keys([SecretString::from("Xb7rTq2LwYd0Ns5vKz8mGh1cPf4jAe6uRo9iWt3xSgM=")])
 }
 
 /// A kit on a store of its own, with its clock in the test's hand.

@@ -9,14 +9,16 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::time::Timestamp;
 
-/// Whether a user has a second factor: an authenticator app that is confirmed. Each kind of factor adds its table here,
+/// Whether a user has a second factor: an authenticator app that is confirmed, or a passkey. Each kind of factor adds its table here,
 /// and so to the gate of every sign-in and to `mfa_enabled`.
 macro_rules! has_factor {
     ($user:literal) => {
         concat!(
-            "EXISTS (SELECT 1 FROM authkit_totp f WHERE f.user_id = ",
+            "(EXISTS (SELECT 1 FROM authkit_totp f WHERE f.user_id = ",
             $user,
-            " AND f.confirmed_at IS NOT NULL)"
+            " AND f.confirmed_at IS NOT NULL) OR EXISTS (SELECT 1 FROM authkit_passkeys k WHERE k.user_id = ",
+            $user,
+            "))"
         )
     };
 }
@@ -90,6 +92,26 @@ const REVOKE: &str = "DELETE FROM authkit_user_roles WHERE user_id = $1 AND role
 /// Holders of a role who may sign in.
 const HOLDERS: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM authkit_user_roles r
     JOIN authkit_users u ON u.id = r.user_id WHERE r.role = $1 AND u.status = 'active' AND u.id <> $2";
+
+/// Accounts that may sign in: all, those with a second factor, and those without one that need it: `$1` lists the roles
+/// that do between commas, an empty text means everybody, and NULL nobody. Replaced rather than searched for, which
+/// both engines can.
+const COUNT_FACTORS: &str = concat!(
+    "SELECT CAST(COUNT(*) AS BIGINT) AS accounts,
+      CAST(COALESCE(SUM(CASE WHEN ",
+    has_factor!("u.id"),
+    " THEN 1 ELSE 0 END), 0) AS BIGINT) AS with_factor,
+      CAST(COALESCE(SUM(CASE WHEN NOT ",
+    has_factor!("u.id"),
+    " AND ($1 = '' OR EXISTS (SELECT 1 FROM authkit_user_roles r WHERE r.user_id = u.id
+        AND replace(',' || $1 || ',', ',' || r.role || ',', '') <> ',' || $1 || ',')) THEN 1 ELSE 0 END), 0) AS BIGINT)
+        AS lacking
+    FROM authkit_users u WHERE u.status = 'active'"
+);
+
+row! {
+    struct FactorCounts { accounts: i64, with_factor: i64, lacking: i64 }
+}
 
 row! {
     pub(crate) struct UserRow {
@@ -352,4 +374,10 @@ pub(crate) async fn revoke(conn: &mut Conn<'_>, id: UserId, role: &str) -> Resul
 /// How many others, able to sign in, hold `role`.
 pub(crate) async fn other_holders(conn: &mut Conn<'_>, role: &str, id: UserId) -> Result<i64> {
     Ok(on_db!(conn, |c| sqlx::query_scalar(HOLDERS).bind(role).bind(id.as_uuid()).fetch_one(c).await)?)
+}
+
+/// How many accounts may sign in, have a second factor, and lack one that they need. See [`COUNT_FACTORS`].
+pub(crate) async fn count_factors(conn: &mut Conn<'_>, roles: Option<&str>) -> Result<(i64, i64, i64)> {
+    let row: FactorCounts = on_db!(conn, |c| sqlx::query_as(COUNT_FACTORS).bind(roles).fetch_one(c).await)?;
+    Ok((row.accounts, row.with_factor, row.lacking))
 }

@@ -3,8 +3,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::super::{
-    Config, EmailVerification, Environment, JwtAlgorithm, Rate, RoleDefinition, SessionPolicy, SmtpTls,
-    TokenTransport,
+    Config, EmailVerification, Environment, JwtAlgorithm, MfaPolicy, Rate, RoleDefinition, SessionPolicy,
+    SmtpTls, TokenTransport,
 };
 use super::*;
 use crate::secret::ExposeSecret;
@@ -35,6 +35,18 @@ type Good = (&'static str, &'static str, &'static str, fn(&Settings) -> bool);
 const RATE: Rate = Rate::new(7, Duration::from_mins(2));
 
 const GOOD: &[Good] = &[
+    ("WEBAUTHN_RP_ID", "example.com", "\"example.com\"", |s| {
+        s.config.webauthn.rp_id.as_deref() == Some("example.com")
+    }),
+    ("WEBAUTHN_RP_NAME", "Example Inc", "\"Example Inc\"", |s| {
+        s.config.webauthn.rp_name.as_deref() == Some("Example Inc")
+    }),
+    (
+        "WEBAUTHN_ORIGINS",
+        "https://a.example.com, https://b.example.com",
+        "[\"https://a.example.com\", \"https://b.example.com\"]",
+        |s| s.config.webauthn.origins == ["https://a.example.com", "https://b.example.com"],
+    ),
     ("SMTP_HOST", "smtp.example.com", "\"smtp.example.com\"", |s| {
         s.config.mail.smtp_host.as_deref() == Some("smtp.example.com")
     }),
@@ -118,6 +130,20 @@ const GOOD: &[Good] = &[
     ("RL_RESET_EMAIL_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.reset_email == RATE),
     ("RL_REFRESH_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.refresh_user == RATE),
     ("RL_MAIL_RECIPIENT_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.mail_recipient == RATE),
+    ("MFA_POLICY", "required", "\"required\"", |s| s.config.mfa.policy == MfaPolicy::Required),
+    ("MFA_REQUIRED_ROLES", "admin,STAFF", "[\"admin\", \"STAFF\"]", |s| {
+        s.config.mfa.required_roles == ["admin", "STAFF"]
+    }),
+    (
+        "MFA_ENCRYPTION_KEY",
+        "q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0=",
+        "[\"q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0=\"]",
+        |s| s.secrets.mfa_encryption_key.len() == 1,
+    ),
+    ("MFA_TOTP_PERIOD", "60", "60", |s| s.config.mfa.totp_period == Duration::from_mins(1)),
+    ("MFA_TOTP_DIGITS", "8", "8", |s| s.config.mfa.totp_digits == 8),
+    ("MFA_BACKUP_CODES_COUNT", "12", "12", |s| s.config.mfa.backup_codes == 12),
+    ("MFA_TOKEN_EXPIRE_MINUTES", "7", "7", |s| s.config.mfa.token_ttl == Duration::from_mins(7)),
     ("RL_MFA_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.mfa_user == RATE),
     ("RL_LINK_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.link_ip == RATE),
     ("RL_S3_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.s3_user == RATE),
@@ -427,10 +453,6 @@ fn near_misses_are_warned_about_without_their_values() {
         "SHELL",
         "HOSTNAME",
         "PGHOST",
-        "MFA_TOTP_PERIOD",
-        "MFA_TOTP_DIGITS",
-        "MFA_ENCRYPTION_KEY",
-        "MFA_TOKEN_EXPIRE_MINUTES",
         "WEBHOOK_URL",
         "WEBAUTHN_ORIGINS",
         "JWKS_CACHE_TTL_SECONDS",
@@ -443,7 +465,6 @@ fn near_misses_are_warned_about_without_their_values() {
         "S3_CREDENTIALS_TTL_SECONDS",
         "INTERNAL_CLEANUP_TOKEN",
         "CLEANUP_INTERVAL",
-        "MFA_REQUIRED_ROLES",
     ] {
         assert_eq!(warned(name), "", "{name}");
     }

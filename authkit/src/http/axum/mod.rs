@@ -40,7 +40,7 @@ pub use error::ApiError;
 pub use etag::IfMatch;
 pub use extract::{Meta, Operator, PathId};
 pub use idempotency::Once;
-pub use input::Input;
+pub use input::{Input, read_body};
 pub use limit::{RouteLimit, RouteLimitLayer};
 #[cfg(feature = "openapi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]

@@ -197,6 +197,58 @@ pub(super) enum FactorKind {
     Passkey,
 }
 
+/// A second factor.
+#[derive(ToSchema)]
+pub(super) struct Factor {
+    /// Never changes.
+    id: Uuid,
+    r#type: FactorKind,
+    /// As its owner called it.
+    name: String,
+    /// Whether it counts: an authenticator app that is being set up does not yet.
+    confirmed: bool,
+}
+
+/// The second factors of an account.
+#[derive(ToSchema)]
+pub(super) struct MfaStatus {
+    /// Whether a sign-in asks for one.
+    enabled: bool,
+    factors: Vec<Factor>,
+    /// Backup codes that were not used yet.
+    backup_codes_remaining: u64,
+}
+
+/// A passkey.
+#[derive(ToSchema)]
+pub(super) struct Passkey {
+    /// Never changes.
+    id: Uuid,
+    /// What its owner called it.
+    name: String,
+    /// Whether it may be copied to other devices of its owner, as synchronised passkeys are.
+    backup_eligible: bool,
+    /// Whether it was backed up or synchronised when it was last used.
+    backed_up: bool,
+    /// How browsers reach it, as it said itself.
+    transports: Vec<String>,
+    /// When it was registered.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// When it last proved its owner.
+    #[schema(required, format = "date-time")]
+    last_used_at: Option<String>,
+}
+
+/// A page of passkeys.
+#[derive(ToSchema)]
+pub(super) struct PasskeyList {
+    items: Vec<Passkey>,
+    /// Where the next page starts; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
 /// A page of sessions.
 #[derive(ToSchema)]
 pub(super) struct SessionList {

@@ -85,3 +85,19 @@ pub(in crate::http::axum) async fn unlock_user(
 ) -> Result<Json<User>, ApiError> {
     Ok(Json(admin.unlock_user(user).await?.resource))
 }
+
+/// Remove all second factors of an account.
+///
+/// Authenticator apps, backup codes and passkeys. The lock of its second factor is forgotten, and all of its sessions end.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/admin/users/{id}/mfa/reset", operation_id = "reset_mfa", tag = "admin",
+    security(("bearer" = []), ("cookie" = [])),
+    params(("id" = uuid::Uuid, Path, description = "The account.")),
+    responses((status = 200, description = "The account.", body = crate::http::axum::schemas::User)),
+))]
+pub(in crate::http::axum) async fn reset_mfa(
+    Operator(admin): Operator,
+    PathId(user): PathId<UserId>,
+) -> Result<Json<User>, ApiError> {
+    Ok(Json(admin.reset_mfa(user).await?.resource))
+}

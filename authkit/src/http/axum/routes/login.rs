@@ -45,7 +45,8 @@ impl FromFields for LoginBody {
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/auth/login", operation_id = "login", tag = "auth",
     request_body = LoginBody,
-    responses((status = 200, description = "Signed in.", body = answers::TokenAnswer)),
+    responses((status = 200, description = "Signed in, or the second factor is outstanding.",
+        body = super::mfa_schemas::LoginAnswer)),
 ))]
 pub(in crate::http::axum) async fn login(
     State(state): State<AuthState>,

@@ -10,6 +10,10 @@ pub(super) mod links;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod me;
+pub(super) mod mfa;
+#[cfg(feature = "openapi")]
+pub(super) mod mfa_schemas;
+pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod refresh;
 pub(super) mod sessions;
@@ -52,6 +56,18 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/auth/email/change/undo", post(links::undo_change))
         .route("/auth/unlock", post(links::unlock))
         .route("/auth/step-up", post(step_up::step_up))
+        .route("/auth/mfa", get(mfa::show))
+        .route("/auth/mfa/complete", post(mfa::complete))
+        .route("/auth/mfa/totp", post(mfa::add_totp))
+        .route("/auth/mfa/totp/confirm", post(mfa::confirm_totp))
+        .route("/auth/mfa/backup-codes/regenerate", post(mfa::regenerate))
+        .route("/auth/mfa/disable", post(mfa::disable))
+        .route("/auth/passkeys", get(passkeys::list))
+        .route("/auth/passkeys/{id}", delete(passkeys::remove))
+        .route("/auth/passkeys/register", post(passkeys::begin_registration))
+        .route("/auth/passkeys/register/verify", post(passkeys::finish_registration))
+        .route("/auth/passkeys/login", post(passkeys::begin_login))
+        .route("/auth/passkeys/login/verify", post(passkeys::finish_login))
         .route("/auth/sessions", get(sessions::list))
         .route("/auth/sessions/{id}", delete(sessions::end))
         .route("/admin/lockouts", get(admin::lockouts))
@@ -68,6 +84,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/admin/users/{id}/sessions", get(admin_users::sessions).delete(admin_users::end_sessions))
         .route("/api-keys", get(api_keys::list).post(api_keys::create))
         .route("/api-keys/{id}", delete(api_keys::revoke))
+        .route("/admin/users/{id}/mfa/reset", post(admin::reset_mfa))
         .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .merge(internal())
