@@ -105,12 +105,12 @@ pub(crate) enum Command {
     /// Signed-in devices
     #[command(subcommand)]
     Session(SessionCommand),
-    /// Keys by which scripts and service accounts show who they are
-    #[command(subcommand)]
-    ApiKey(ApiKeyCommand),
     /// Passkeys of accounts
     #[command(subcommand)]
     Passkey(PasskeyCommand),
+    /// Keys by which scripts and service accounts show who they are
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
     /// Locks after failed attempts, and what counts towards them
     #[command(subcommand)]
     Lockout(LockoutCommand),

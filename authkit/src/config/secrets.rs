@@ -27,11 +27,11 @@ pub struct Secrets {
     pub jwt_secret: Option<SecretString>,
     /// `SMTP_PASSWORD`: signs in to the mail server.
     pub smtp_password: Option<SecretString>,
-    /// `INTERNAL_CLEANUP_TOKEN`: opens `POST internal/cleanup`.
-    pub internal_cleanup_token: Option<SecretString>,
     /// `MFA_ENCRYPTION_KEY`: Fernet keys, newest first. They seal what second factors keep in the store; without one no
     /// authenticator app can be set up.
     pub mfa_encryption_key: Vec<SecretString>,
+    /// `INTERNAL_CLEANUP_TOKEN`: opens `POST internal/cleanup`.
+    pub internal_cleanup_token: Option<SecretString>,
 }
 
 impl Secrets {

@@ -14,20 +14,20 @@ pub enum Section {
     Tokens,
     /// Sessions and refresh tokens.
     Sessions,
-    /// API keys.
-    ApiKeys,
     /// Second factors.
     Mfa,
+    /// API keys.
+    ApiKeys,
     /// Limits of requests.
     Limits,
     /// Locks after failed sign-ins.
     Lockout,
     /// Mail: server, sender, what is not told.
     Mail,
-    /// Removing what is of no more use.
-    Cleanup,
     /// Passkeys.
     Passkeys,
+    /// Removing what is of no more use.
+    Cleanup,
 }
 
 impl Section {
@@ -37,8 +37,8 @@ impl Section {
         Self::Passwords,
         Self::Tokens,
         Self::Sessions,
-        Self::ApiKeys,
         Self::Mfa,
+        Self::ApiKeys,
         Self::Limits,
         Self::Lockout,
         Self::Mail,
@@ -54,8 +54,8 @@ impl Section {
             Self::Passwords => "Passwords",
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
-            Self::ApiKeys => "API keys",
             Self::Mfa => "Second factors",
+            Self::ApiKeys => "API keys",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
             Self::Passkeys => "Passkeys",

@@ -24,8 +24,8 @@ pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
         [
             SETTINGS,
-            api_keys::SETTINGS,
             mfa::SETTINGS,
+            api_keys::SETTINGS,
             limits::SETTINGS,
             lockout::SETTINGS,
             webauthn::SETTINGS,

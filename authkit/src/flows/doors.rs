@@ -86,10 +86,10 @@ pub(crate) enum Door<'a> {
     Link,
     /// A refresh. A session that the store does not know has no user: it counts for itself.
     Refresh { user: Option<UserId>, session: SessionId },
-    /// Any use of an API key.
-    ApiKey { key: ApiKeyId },
     /// A sign-in by passkey: nobody is known before its answer is judged.
     Passkey,
+    /// Any use of an API key.
+    ApiKey { key: ApiKeyId },
     /// Any door that judges a credential or writes, and has no limit of its own.
     Other,
 }
@@ -137,8 +137,8 @@ impl<'a> Door<'a> {
             Self::Link => vec![(LINK_IP, Client)],
             Self::Refresh { user: Some(id), .. } => vec![(REFRESH_USER, User(id))],
             Self::Refresh { session, .. } => vec![(REFRESH_SESSION, Session(session))],
-            Self::ApiKey { key } => vec![(API_KEY, Subject::ApiKey(key))],
             Self::Passkey => vec![(LOGIN_IP, Client)],
+            Self::ApiKey { key } => vec![(API_KEY, Subject::ApiKey(key))],
             Self::Other => vec![(FALLBACK_IP, Client)],
         }
     }

@@ -135,9 +135,9 @@ use crate::http::status::Code;
     )),
     tags(
         (name = "auth", description = "Accounts and sessions."),
-        (name = "api-keys", description = "How scripts show who they are."),
         (name = "mfa", description = "Second factors."),
         (name = "passkeys", description = "Sign-in without a password, and a second factor beside one."),
+        (name = "api-keys", description = "How scripts show who they are."),
         (name = "mail", description = "What mailed links are for."),
         (name = "admin", description = "What operators do."),
         (name = "internal", description = "What the operator's own machines call.")

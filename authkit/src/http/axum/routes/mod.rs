@@ -73,6 +73,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/admin/lockouts", get(admin::lockouts))
         .route("/admin/lockouts/{id}", delete(admin::clear_lockout))
         .route("/admin/users/{id}/unlock", post(admin::unlock_user))
+        .route("/admin/users/{id}/mfa/reset", post(admin::reset_mfa))
         .route("/admin/users", get(admin_users::list).post(admin_users::create))
         .route(
             "/admin/users/{id}",
@@ -84,7 +85,6 @@ pub fn router<S: Clone + Send + Sync + 'static>(state: impl Into<AuthState>) -> 
         .route("/admin/users/{id}/sessions", get(admin_users::sessions).delete(admin_users::end_sessions))
         .route("/api-keys", get(api_keys::list).post(api_keys::create))
         .route("/api-keys/{id}", delete(api_keys::revoke))
-        .route("/admin/users/{id}/mfa/reset", post(admin::reset_mfa))
         .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .merge(internal())
