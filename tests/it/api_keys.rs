@@ -261,6 +261,8 @@ on_both! {
             ("delete", kind(k.delete_account(&caller, &m).await)),
             ("logout-all", kind(k.logout_all(&caller, &m).await)),
             ("email", kind(k.request_email_change(&caller, "new@example.com", &m).await)),
+            ("second factors", kind(k.mfa().status(&caller).await)),
+            ("passkeys", kind(k.passkeys().own(&caller).await)),
             ("sessions", kind(k.sessions().own(&caller).await)),
             ("sessions, paged", kind(k.sessions().own_page(&caller, &Page::default()).await)),
             ("end session", kind(k.sessions().end_own(&caller, session, &m).await)),

@@ -13,7 +13,7 @@ use crate::db::{CleanupJob, SweepBatch, Tx};
 use crate::error::{Error, Result};
 use crate::flows::Ctx;
 use crate::mail::Outbox;
-use crate::{api_keys, devices, idempotency, links, lockout, mfa, sessions};
+use crate::{api_keys, devices, idempotency, links, lockout, mfa, passkeys, sessions};
 
 /// Revocations are kept longer than any token that they speak of, be it of a time when tokens lived longer.
 const REVOCATIONS_BEYOND: Duration = Duration::from_hours(24);
@@ -76,6 +76,13 @@ static OWN: &[Own] = &[
         tables: &["authkit_mfa_pending"],
         run: |_, tx, batch| {
             Box::pin(async move { mfa::store::sweep(tx.conn(), batch.now, batch.limit.into()).await })
+        },
+    },
+    Own {
+        name: "passkey_challenges",
+        tables: &["authkit_passkey_challenges"],
+        run: |_, tx, batch| {
+            Box::pin(async move { passkeys::store::sweep(tx.conn(), batch.now, batch.limit.into()).await })
         },
     },
     Own {
