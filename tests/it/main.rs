@@ -16,15 +16,25 @@
     reason = "tests fail by panicking, they wait for real processes and report figures"
 )]
 
+mod account;
+mod account_browser;
 mod accounts;
 mod admin_lockouts;
+mod admin_users;
+mod api_keys;
+mod api_keys_http;
 mod app;
 mod architecture;
 mod audit;
+mod authz;
+mod authz_cli;
+mod authz_matrix;
 mod browser;
+mod cleanup;
 mod cli;
 mod client_address;
 mod clock_steps;
+mod erase;
 mod hooks;
 mod http_cookies;
 mod http_guess;
@@ -33,7 +43,9 @@ mod http_observe;
 mod http_story;
 mod http_surface;
 mod http_tokens;
+mod idempotency;
 mod infrastructure;
+mod invitations;
 mod kill9;
 mod limits;
 mod limits_http;
@@ -57,6 +69,7 @@ mod mail_faults;
 mod mail_smtp;
 mod mfa;
 mod mfa_doors;
+mod mfa_http;
 mod mfa_policy;
 mod mfa_races;
 mod mfa_seals;
