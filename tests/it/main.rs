@@ -16,15 +16,25 @@
     reason = "tests fail by panicking, they wait for real processes and report figures"
 )]
 
+mod account;
+mod account_browser;
 mod accounts;
 mod admin_lockouts;
+mod admin_users;
+mod api_keys;
+mod api_keys_http;
 mod app;
 mod architecture;
 mod audit;
+mod authz;
+mod authz_cli;
+mod authz_matrix;
 mod browser;
+mod cleanup;
 mod cli;
 mod client_address;
 mod clock_steps;
+mod erase;
 mod hooks;
 mod http_cookies;
 mod http_guess;
@@ -33,7 +43,9 @@ mod http_observe;
 mod http_story;
 mod http_surface;
 mod http_tokens;
+mod idempotency;
 mod infrastructure;
+mod invitations;
 mod kill9;
 mod limits;
 mod limits_http;
@@ -66,6 +78,7 @@ mod pages;
 mod pages_browser;
 mod passkeys;
 mod passkeys_browser;
+mod passkeys_cli;
 mod passkeys_factor;
 mod passkeys_http;
 mod passkeys_soft;

@@ -11,13 +11,13 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use crate::app::{
-    OTHER, PASSWORD, credentials, launch, me, newcomer, person, refresh, settled_logs, sign_in, sign_up,
+    OTHER, PASSWORD, credentials, launch, me, newcomer, person, refresh, settled_logs, sign_in, sign_up, sql,
     within,
 };
 
 /// A server whose mails arrive somewhere and lead back to it, and somebody who reads them.
 pub(crate) struct World {
-    _store: Store,
+    store: Store,
     smtp: SmtpServer,
     pub(crate) server: ServerProcess,
     pub(crate) browser: Browser,
@@ -33,7 +33,7 @@ impl World {
         all.push(("MAIL_FROM", "Example <no-reply@example.com>"));
         all.extend_from_slice(env);
         let server = launch(&store, &all).public().start().await;
-        Self { _store: store, smtp, server, browser: Browser::start().await }
+        Self { store, smtp, server, browser: Browser::start().await }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -67,6 +67,12 @@ impl World {
 
     async fn press(&self) {
         self.browser.find("button").await.click().await;
+    }
+
+    /// Everybody signed in ten minutes ago; the browser has to renew its access token to know that.
+    pub(crate) async fn age_sign_ins(&self) {
+        sql(&self.store, "UPDATE authkit_sessions SET auth_time = auth_time - 600000000").await;
+        self.browser.forget_cookie("__Host-authkit_access").await;
     }
 
     /// Nothing went wrong in the browser but answers that were refusals.

@@ -121,6 +121,83 @@ async fn the_story_of_second_factors_runs_as_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_a_key_runs_as_it_is_told() {
+    install_jq();
+    let server = Launch::bare_server().start().await;
+    let story = [block_with("make_key() {"), block_with("-p authctl -- api-key create")].join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).collect();
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, server.folder());
+
+    let is_answer = |line: &&str| line.starts_with(['2', '4']);
+    let answers: Vec<&str> = said.lines().filter(is_answer).collect();
+    let expected: Vec<&str> = told.into_iter().filter(is_answer).map(str::trim).collect();
+    assert_eq!(answers, expected, "{said}");
+    assert_eq!(expected.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_an_organisation_runs_as_it_is_told() {
+    install_jq();
+    let start = block_with("cat > authkit.toml");
+    let (file, start) = start.rsplit_once('\n').unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    run(file, folder.path());
+    let (name, value) = start.strip_suffix(" cargo run -p authkit-server").unwrap().split_once('=').unwrap();
+    let server = Launch::bare_server().folder(folder.path()).env(name, value).start().await;
+    let story = [block_with("CLINIC=$("), block_with("-p authctl -- authz explain")].join("\n");
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, folder.path());
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    for told in ["ada@example.com", "pending", "Clinic", "reviewer", "2", "FORBIDDEN", "true"] {
+        assert!(lines.contains(&told), "{told} is not said: {said}");
+    }
+    assert!(said.contains("the role reviewer on project:42 does not permit delete"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_mailed_links_runs_as_it_is_told() {
+    install_jq();
+    // Python with venv.
+    authkit_tests::smtp::prepare();
+    let folder = tempfile::tempdir().unwrap();
+    run(block_with("python3 -m venv catcher"), folder.path());
+    let port = authkit_tests::postgres::free_port().to_string();
+    let catcher = block_with("-m aiosmtpd").replace("2525", &port);
+    let mut catcher = Command::new("bash")
+        .arg("-c")
+        .arg(format!("exec {catcher}"))
+        .current_dir(folder.path())
+        .spawn()
+        .unwrap();
+    let start = block_with("SMTP_TLS=none");
+    let settings = start.strip_suffix(" cargo run -p authkit-server").unwrap().replace("2525", &port);
+    let settings: Vec<_> = settings.split(' ').map(|pair| pair.split_once('=').unwrap()).collect();
+    let launch = settings.iter().fold(Launch::bare_server(), |launch, (name, value)| launch.env(name, value));
+    let server = launch.folder(folder.path()).public().start().await;
+
+    let story = [
+        block_with("auth/signup \"{\\\"name\\\": \\\"Ada\\\", $ADA"),
+        block_with("${LINK%"),
+        block_with("reset() {"),
+    ];
+    let story = story.join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).collect();
+    let said = run(&story.replace("http://localhost:8000", &server.url()), folder.path());
+    catcher.kill().unwrap();
+    catcher.wait().unwrap();
+    let mut lines: Vec<&str> = said.lines().map(str::trim).collect();
+    let link = lines.remove(2);
+    assert!(link.starts_with(&format!("{}/verify-email?token=akl_", server.local_url())), "{said}");
+    assert_eq!(lines, told, "{said}");
+    assert_eq!(told.len(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_example_serves_its_guarded_route() {
     let block = block_with("--example embed");
     assert_eq!(block, "cargo run -p authkit --example embed --features axum");
@@ -156,6 +233,11 @@ fn no_command_is_left_out() {
         "oathtool --totp -b \"$SECRET\")",
         "--now '+30 seconds'",
         "FRESH=(",
+        "make_key() {",
+        "-p authctl -- api-key create",
+        "cat > authkit.toml",
+        "CLINIC=$(",
+        "-p authctl -- authz explain",
     ];
     let elsewhere = ["--example embed", "cargo test --workspace"];
     for block in blocks() {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use ring::hmac;
 
-use crate::python;
+use crate::{apt, python};
 
 /// Pinned, so that a new release cannot turn a green run red.
 const CRYPTOGRAPHY: [&str; 1] = ["cryptography==45.0.7"];
@@ -68,8 +68,7 @@ pub fn oathtool() -> PathBuf {
             let works =
                 || Command::new("oathtool").arg("--version").output().is_ok_and(|o| o.status.success());
             if !works() {
-                let script = "apt-get update -q && apt-get install -y -q --no-install-recommends oathtool";
-                python::step(Command::new("sh").args(["-c", script]));
+                apt::install(&["oathtool"], "");
                 assert!(works(), "oathtool is needed and could not be installed");
             }
             PathBuf::from("oathtool")

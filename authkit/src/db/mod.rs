@@ -14,6 +14,7 @@ pub(crate) mod feed;
 mod migrate;
 mod open;
 pub(crate) mod page;
+mod sweep;
 #[cfg(feature = "sqlite")]
 mod writer;
 
@@ -29,6 +30,7 @@ pub(crate) use conn::{ConnInner, Twin, on_db, row, without_engine};
 pub(crate) use error::{ends_transaction, is_constraint};
 pub use migrate::SchemaStatus;
 pub use page::{Listing, Page};
+pub use sweep::{CleanupJob, SweepBatch};
 
 use crate::error::{Error, Result};
 

@@ -148,14 +148,17 @@ impl Assurance {
 
     fn is_met_by(self, caller: &Authenticated, at: Timestamp) -> bool {
         // A sign-in in the future is one before the clock was set back: nobody knows how long ago (R18).
-        let known = caller.auth_time() <= at + LEEWAY;
-        let fresh = self.within.is_none_or(|span| known && at < caller.auth_time() + span);
+        let Some(auth_time) = caller.auth_time() else { return false };
+        let known = auth_time <= at + LEEWAY;
+        let fresh = self.within.is_none_or(|span| known && at < auth_time + span);
         fresh && caller.acr() >= self.acr
     }
 }
 
 impl Requirement for Assurance {
     fn check(&self, caller: &Authenticated) -> Result<()> {
+        // No step-up makes a sign-in of an API key.
+        caller.signed_in()?;
         if self.is_met_by(caller, caller.at()) {
             return Ok(());
         }
@@ -218,7 +221,7 @@ impl Ctx {
     /// # Errors
     /// [`crate::ErrorKind::StepUpRequired`] with what would do.
     pub(crate) async fn require_fresh(self: &Arc<Self>, auth: &Authenticated) -> Result<Factors> {
-        let factors = self.factors_of(auth.user_id()).await?;
+        let factors = self.factors_of(auth.signed_in()?.sub).await?;
         self.require_fresh_with(auth, factors).map(|()| factors)
     }
 

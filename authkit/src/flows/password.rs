@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::audit::Entry;
+use crate::authz::orgs::store as orgs;
 use crate::crypto::password::{Admission, Verification};
 use crate::devices::Presented;
 use crate::error::{Error, ErrorKind, FieldCode, Result};
@@ -150,7 +151,16 @@ impl Ctx {
         meta: &RequestMeta,
     ) -> Result<SecretString> {
         let email = Email::parse(email, "/email").ok();
-        let context = policy::Context { email_local: email.as_ref().map(Email::local_part), words: &[] };
+        let names = match user {
+            Some(user) => {
+                let read =
+                    self.db.read(move |conn| Box::pin(async move { orgs::names_of_user(conn, user).await }));
+                read.await?
+            }
+            None => Vec::new(),
+        };
+        let words: Vec<&str> = names.iter().map(String::as_str).collect();
+        let context = policy::Context { email_local: email.as_ref().map(Email::local_part), words: &words };
         let password =
             policy::check(&self.config.passwords, password, &context, pointer).map_err(Error::validation)?;
         self.check_breach(password, pointer, user, meta).await

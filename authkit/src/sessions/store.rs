@@ -406,3 +406,19 @@ pub(crate) async fn live(
         .await)?;
     Ok(rows.into_iter().map(|row| record!(row)).collect())
 }
+
+/// A session is of no more use once even its absolute life is over: until then an ended one tells a replayed token from an
+/// unknown one.
+const SWEEP: &str = "DELETE FROM authkit_sessions WHERE id IN
+        (SELECT s.id FROM authkit_sessions s WHERE s.absolute_expires_at <= $1 ORDER BY s.absolute_expires_at LIMIT $2)
+      AND absolute_expires_at <= $1";
+
+/// Removes up to `limit` sessions whose absolute life is over. Returns how many.
+pub(crate) async fn sweep(conn: &mut Conn<'_>, now: Timestamp, limit: i64) -> Result<u64> {
+    Ok(on_db!(conn, |c| sqlx::query(SWEEP)
+        .bind(now.as_micros())
+        .bind(limit)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))?)
+}

@@ -22,18 +22,37 @@ impl FromRequest<Pages> for Form {
     type Rejection = Response;
 
     async fn from_request(request: Request, pages: &Pages) -> Result<Self, Response> {
-        let (parts, body) = request.into_parts();
-        let fields = async {
-            guard::own_page(pages, &parts.headers)?;
-            if !is_form(&parts.headers) {
-                let refusal = Refusal::new(Code::UnsupportedMediaType);
-                return Err(refusal.with_message("The body must be a form."));
-            }
-            let body = read_body(&parts.headers, body).await.map_err(|error| error.refusal().clone())?;
-            read(&body)
-        };
-        fields.await.map(Self).map_err(|refusal| refused(pages, &refusal))
+        fields_of(request, pages, guard::own_page).await
     }
+}
+
+/// The same for forms that nothing but cookies authorises, or that begin a session.
+pub(super) struct OwnForm(pub(super) Form);
+
+impl FromRequest<Pages> for OwnForm {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, pages: &Pages) -> Result<Self, Response> {
+        fields_of(request, pages, guard::only_own_page).await.map(Self)
+    }
+}
+
+async fn fields_of(
+    request: Request,
+    pages: &Pages,
+    check: fn(&Pages, &HeaderMap) -> Result<(), Refusal>,
+) -> Result<Form, Response> {
+    let (parts, body) = request.into_parts();
+    let fields = async {
+        check(pages, &parts.headers)?;
+        if !is_form(&parts.headers) {
+            let refusal = Refusal::new(Code::UnsupportedMediaType);
+            return Err(refusal.with_message("The body must be a form."));
+        }
+        let body = read_body(&parts.headers, body).await.map_err(|error| error.refusal().clone())?;
+        read(&body)
+    };
+    fields.await.map(Form).map_err(|refusal| refused(pages, &refusal))
 }
 
 impl Form {

@@ -2,6 +2,7 @@
 
 use authkit::error::FieldError;
 use authkit::http::Refusal;
+use authkit::{Error, ErrorKind};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderName, StatusCode};
@@ -71,8 +72,10 @@ pub(super) fn alert(message: &str) -> Markup {
 /// A field of a form with its label.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Field<'a> {
-    /// In the form, and as its id.
+    /// In the form.
     pub(super) name: &'a str,
+    /// Its id, where the name is not the only one of the page.
+    pub(super) id: Option<&'a str>,
     /// What it is called.
     pub(super) label: &'a str,
     /// `text`, `email` or `password`.
@@ -94,17 +97,18 @@ pub(super) struct Field<'a> {
 impl Field<'_> {
     /// The label, the hint and the fault are read out with the field.
     pub(super) fn show(&self) -> Markup {
-        let (hint_id, fault_id) = (format!("{}-hint", self.name), format!("{}-fault", self.name));
+        let id = self.id.unwrap_or(self.name);
+        let (hint_id, fault_id) = (format!("{id}-hint"), format!("{id}-fault"));
         let described = [(self.hint.is_some(), &hint_id), (self.fault.is_some(), &fault_id)];
         let described: Vec<&str> =
             described.iter().filter_map(|(there, id)| there.then_some(id.as_str())).collect();
         let described = (!described.is_empty()).then(|| described.join(" "));
         html! {
             div.field {
-                label for=(self.name) { (self.label) }
+                label for=(id) { (self.label) }
                 @if let Some(hint) = self.hint { p.hint id=(hint_id) { (hint) } }
                 @if let Some(fault) = self.fault { p.fault id=(fault_id) { (fault) } }
-                input id=(self.name) name=(self.name) type=(self.kind) autocomplete=(self.autocomplete) required
+                input id=(id) name=(self.name) type=(self.kind) autocomplete=(self.autocomplete) required
                     value=[(!self.value.is_empty()).then_some(self.value)]
                     inputmode=[self.digits.then_some("numeric")]
                     autocapitalize=[(self.kind == "text").then_some("none")]
@@ -114,6 +118,22 @@ impl Field<'_> {
                     autofocus[self.focus];
             }
         }
+    }
+}
+
+/// What went wrong, for people.
+pub(super) fn told(error: &Error) -> String {
+    match (error.kind(), error.retry_after()) {
+        (ErrorKind::Validation, _) if !error.fields().is_empty() => {
+            "Please correct what is marked below.".into()
+        }
+        (kind @ (ErrorKind::RateLimited | ErrorKind::Locked), Some(after)) => {
+            let minutes = after.as_secs().div_ceil(60).max(1);
+            let unit = if minutes == 1 { "minute" } else { "minutes" };
+            let what = if kind == ErrorKind::Locked { "failed attempts" } else { "requests" };
+            format!("Too many {what}. Try again in {minutes} {unit}.")
+        }
+        _ => error.public_message().to_owned(),
     }
 }
 

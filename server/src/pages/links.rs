@@ -16,7 +16,7 @@ use maud::{Markup, html};
 
 use super::Pages;
 use super::form::Form;
-use super::layout::{Field, alert, done, fault_of, page};
+use super::layout::{Field, alert, done, fault_of, page, told};
 
 /// Characters of a link's secret at the most; ours have fewer.
 const MAX_TOKEN: usize = 128;
@@ -182,7 +182,7 @@ fn form(pages: &Pages, link: &LinkPage, carried: &Carried, error: Option<&Error>
     let path = link.purpose.path();
     html! {
         @match error {
-            Some(error) => (alert(&told(error))),
+            Some(error) => (alert(&told_of_link(error))),
             None => p { (link.lead) },
         }
         form method="post" action=(path) {
@@ -252,25 +252,16 @@ fn password_fields(pages: &Pages, faults: &[FieldError], focus: bool) -> Markup 
     html! { (new.show()) (repeat.show()) }
 }
 
-/// What went wrong, for people.
-fn told(error: &Error) -> String {
-    match (error.kind(), error.retry_after()) {
-        (ErrorKind::Validation, _) if !error.fields().is_empty() => {
-            "Please correct what is marked below.".into()
-        }
-        (ErrorKind::RateLimited, Some(after)) => {
-            let minutes = after.as_secs().div_ceil(60).max(1);
-            let unit = if minutes == 1 { "minute" } else { "minutes" };
-            format!("Too many requests. Try again in {minutes} {unit}.")
-        }
-        // Which of them is wrong, nobody is told: that would tell who has an account.
-        (ErrorKind::LinkInvalid, _) => "The address or the code is wrong, or the code is too old.".into(),
-        _ => error.public_message().to_owned(),
-    }
-}
-
 /// Whether it can be the text of a link's secret. Which one it is, only acting tells.
 fn is_token(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Which of address and code is wrong, nobody is told: that would tell who has an account.
+fn told_of_link(error: &Error) -> String {
+    if error.kind() == ErrorKind::LinkInvalid {
+        return "The address or the code is wrong, or the code is too old.".into();
+    }
+    told(error)
 }

@@ -1,9 +1,10 @@
-//! Pages for people who have no application at hand: what mailed links open.
+//! Pages for people who have no application at hand: what mailed links open, and the own account.
 //!
-//! Made on the server and without script. They decide nothing: they call the kit, as the routes of the library do, and
+//! Made on the server; only passkeys need a script. They decide nothing: they call the kit, as the routes of the library do, and
 //! show what it said. A host with pages of its own builds the server without the feature `pages`, or points
 //! `PUBLIC_URL` elsewhere.
 
+mod account;
 mod form;
 mod guard;
 mod layout;
@@ -73,6 +74,7 @@ impl FromRef<Pages> for AuthState {
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: AuthState) -> Router<S> {
     Router::new()
         .merge(links::routes())
+        .merge(account::routes())
         .route("/pages/style.css", get(layout::style))
         .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
         .with_state(Pages::new(auth))

@@ -188,6 +188,11 @@ impl Browser {
         self.post("/cookie", json!({ "cookie": cookie })).await;
     }
 
+    /// Forgets a cookie for the page.
+    pub async fn forget_cookie(&self, name: &str) {
+        self.command(Method::DELETE, &format!("/cookie/{name}"), None).await;
+    }
+
     /// Forgets all cookies for the page.
     pub async fn forget_cookies(&self) {
         self.command(Method::DELETE, "/cookie", None).await;

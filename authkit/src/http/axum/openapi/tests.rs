@@ -65,7 +65,9 @@ fn bodies_take_nothing_that_is_not_named() {
         assert_eq!(operation["requestBody"]["required"], json!(true), "{name}");
         seen += 1;
     }
-    assert_eq!(seen, 24);
+    let operations = operations_of(&document);
+    let bodies = operations.iter().filter(|operation| operation["requestBody"].is_object()).count();
+    assert!(seen == bodies && seen > 20, "{seen} of {bodies}");
 }
 
 #[test]
