@@ -13,6 +13,7 @@ mod hashing;
 mod http;
 mod limiter;
 mod options;
+mod outage;
 mod rates;
 mod report;
 mod resources;
@@ -57,6 +58,10 @@ pub fn main() -> ExitCode {
     let mut rows = Vec::new();
     if options.wants("limits") {
         runtime.block_on(limiter::redis(&options, &mut rows));
+    }
+    if options.wants_only("outage") {
+        say(&runtime.block_on(outage::redis()));
+        return ExitCode::SUCCESS;
     }
     for backend in &options.engines {
         runtime.block_on(engine(&options, *backend, &mut rows));

@@ -14,7 +14,7 @@ Usage: cargo run --release -p authkit-tests --bin load [-- OPTIONS]
   --engine ENGINE    sqlite, postgres or both (default: both)
   --accounts N       accounts of the large store in the growth rows (default: 200000)
   --only WORDS       comma-separated parts: authenticated, me, refresh, login, sign-up, storm, memory, start, growth,
-                     limits
+                     limits; and, only when it is named alone, outage: Redis killed and started again under load
   --markdown FILE    also writes the table to that file
   --self-check       measures the skeleton against itself: every ratio should be near 1
   --help             this text
@@ -34,8 +34,19 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
 }
 
-const PARTS: [&str; 10] =
-    ["authenticated", "me", "refresh", "login", "sign-up", "storm", "memory", "start", "growth", "limits"];
+const PARTS: [&str; 11] = [
+    "authenticated",
+    "me",
+    "refresh",
+    "login",
+    "sign-up",
+    "storm",
+    "memory",
+    "start",
+    "growth",
+    "limits",
+    "outage",
+];
 
 impl Options {
     /// `Ok(None)` asks for the help.

@@ -131,6 +131,7 @@ fn completes_only_what_is_missing_in_dev_on_sqlite() {
 
     let mut own = settings(Environment::Dev, &url(&dir));
     own.secrets.token_pepper.push(SecretString::from("own"));
+    own.secrets.mfa_encryption_key.push(SecretString::from("own"));
     complete_dev_secrets(&mut own, &random).unwrap();
     assert_eq!((own.secrets.token_pepper.len(), files(&dir).len()), (1, 0));
 
@@ -143,4 +144,8 @@ fn completes_only_what_is_missing_in_dev_on_sqlite() {
     complete_dev_secrets(&mut made, &random).unwrap();
     assert_eq!(made.origin("TOKEN_PEPPER"), Origin::Made(dir.join("authkit.db.token_pepper")));
     assert_eq!(made.secrets.token_pepper.len(), 1);
+    assert_eq!(made.origin("MFA_ENCRYPTION_KEY"), Origin::Made(dir.join("authkit.db.mfa_encryption_key")));
+    let key = dev_mfa_key(&url(&dir), &random).unwrap();
+    assert!(is_fernet_key(&key) && weakness(&key).is_none());
+    assert_eq!(key.expose_secret(), made.secrets.mfa_encryption_key[0].expose_secret());
 }

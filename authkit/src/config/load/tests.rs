@@ -58,7 +58,12 @@ fn a_named_file_must_exist_and_be_text() {
 fn lists_everything_one_a_line_with_its_source() {
     let dir = TempDir::new();
     let path = file(&dir, b"access_token_expire_minutes = 0\njwt_secret = \"CANARY\"\nfoo = 1\n");
-    let env = variables(&[("ENV", "prod"), ("SESSION_MAX_PER_USER", "x"), ("TOKEN_PEPPER", "CANARY")]);
+    let env = variables(&[
+        ("ENV", "prod"),
+        ("SESSION_MAX_PER_USER", "x"),
+        ("TOKEN_PEPPER", "CANARY"),
+        ("MFA_POLICY", "off"),
+    ]);
     let error = check(Some(&path), env, false).unwrap_err();
     let text = error.to_string();
     let lines: Vec<&str> = text.lines().collect();
@@ -83,6 +88,7 @@ fn what_could_not_be_read_is_reported_once() {
         ("EMAIL_VERIFICATION", "off"),
         ("PUBLIC_URL", "https://a.example"),
         ("TOKEN_PEPPER_FILE", "/nowhere/at/all"),
+        ("MFA_POLICY", "off"),
     ]);
     let text = check(None, env, false).unwrap_err().to_string();
     assert!(text.starts_with("1 setting is wrong:\n- TOKEN_PEPPER_FILE (environment) "), "{text}");

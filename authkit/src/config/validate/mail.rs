@@ -94,7 +94,8 @@ mod tests {
         config.server.public_url = "https://login.example.com".into();
         config.mail.smtp_host = Some("smtp.example.com".into());
         config.mail.from = Some("Example <no-reply@example.com>".into());
-        let mut secrets = Secrets::new([SecretString::from("q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0")]);
+        let mut secrets = Secrets::new([SecretString::from("q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0")])
+            .with_mfa_keys([SecretString::from("Xb7rTq2LwYd0Ns5vKz8mGh1cPf4jAe6uRo9iWt3xSgM=")]);
         change(&mut config, &mut secrets);
         match config.validate(&secrets, true) {
             Ok(_) => Vec::new(),

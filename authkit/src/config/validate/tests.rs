@@ -1,17 +1,18 @@
 use std::num::NonZeroUsize;
 
 use super::super::{
-    Argon2Config, EmailVerification, JwtAlgorithm, RedisConfig, RoleDefinition, ServerConfig, TokenTransport,
-    TrustedProxies,
+    Argon2Config, EmailVerification, JwtAlgorithm, MfaPolicy, RedisConfig, RoleDefinition, ServerConfig,
+    TokenTransport, TrustedProxies,
 };
 use super::*;
 use crate::secret::SecretString;
 
 const KEY: &str = "q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0";
+const FERNET: &str = "Xb7rTq2LwYd0Ns5vKz8mGh1cPf4jAe6uRo9iWt3xSgM=";
 const OTHER: &str = "Zb7Qe1Xk4Mw9Rt2Yp6Uo8Is3Ad5Fg0HjKl_Cv-BnNm1";
 
 fn secrets() -> Secrets {
-    Secrets::new([SecretString::from(KEY)])
+    Secrets::new([SecretString::from(KEY)]).with_mfa_keys([SecretString::from(FERNET)])
 }
 
 /// A configuration that production takes without a word.
@@ -264,7 +265,10 @@ fn weak_hashes_are_warned_about_in_dev_and_refused_elsewhere() {
 
 #[test]
 fn root_keys() {
-    let keys = |keys: &[&str]| Secrets::new(keys.iter().map(|&key| SecretString::from(key)));
+    let keys = |keys: &[&str]| {
+        Secrets::new(keys.iter().map(|&key| SecretString::from(key)))
+            .with_mfa_keys([SecretString::from(FERNET)])
+    };
     for (env, url, missing_is_fine) in [
         (Environment::Dev, "sqlite://a.db", true),
         (Environment::Dev, "postgres://h/d", false),
@@ -276,7 +280,7 @@ fn root_keys() {
             c.server.database_url = url.into();
         });
         let expected: &[&str] = if missing_is_fine { &[] } else { &["TOKEN_PEPPER"] };
-        assert_eq!(errors(&config, &Secrets::default()), expected, "{} {url}", env.name());
+        assert_eq!(errors(&config, &keys(&[])), expected, "{} {url}", env.name());
         assert!(errors(&config, &keys(&[KEY, OTHER])).is_empty());
         for bad in [&["short"][..], &[KEY, "changeme"], &[KEY, KEY]] {
             assert_eq!(errors(&config, &keys(bad)), ["TOKEN_PEPPER"]);
@@ -368,6 +372,7 @@ fn everything_wrong_is_reported_at_once() {
             "DATABASE_URL",
             "DEFAULT_ROLES",
             "JWT_ISSUER",
+            "MFA_ENCRYPTION_KEY",
             "PASSWORD_BREACH_URL",
             "PUBLIC_URL",
             "TOKEN_PEPPER",
@@ -427,4 +432,55 @@ fn passkeys_belong_to_the_origins_that_use_them() {
     assert_eq!(errors(&config, &secrets()), none, "there are no passkeys, and nobody asked for them");
     config.webauthn.origins = vec!["http://localhost:8000".into()];
     assert_eq!(errors(&config, &secrets()), ["WEBAUTHN_RP_ID"]);
+}
+
+#[test]
+fn keys_of_second_factors() {
+    let keys = |keys: &[&str]| {
+        Secrets::new([SecretString::from(KEY)]).with_mfa_keys(keys.iter().map(|&key| SecretString::from(key)))
+    };
+    for (env, url, missing_is_fine) in [
+        (Environment::Dev, "sqlite://a.db", true),
+        (Environment::Dev, "postgres://h/d", false),
+        (Environment::Staging, "sqlite://a.db", false),
+        (Environment::Prod, "sqlite://a.db", false),
+    ] {
+        let mut config = with(|c| {
+            c.env = env;
+            c.server.database_url = url.into();
+        });
+        let expected: &[&str] = if missing_is_fine { &[] } else { &["MFA_ENCRYPTION_KEY"] };
+        assert_eq!(errors(&config, &keys(&[])), expected, "{} {url}", env.name());
+        for bad in [
+            &["short"][..],
+            &[FERNET, "CANARY"],
+            &[FERNET, FERNET],
+            // Without padding; the same as the root key; the sample of the Fernet specification; no random bytes.
+            &[&FERNET[..43]],
+            &[KEY],
+            &["cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4="],
+            &["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
+        ] {
+            let found = errors(&config, &keys(bad));
+            assert!(
+                !found.is_empty() && found.iter().all(|name| name == "MFA_ENCRYPTION_KEY"),
+                "{bad:?}: {found:?}"
+            );
+        }
+        config.mfa.policy = MfaPolicy::Off;
+        assert_eq!(errors(&config, &keys(&[])), Vec::<String>::new(), "nothing is sealed");
+    }
+    for (name, change) in [
+        ("MFA_TOTP_PERIOD", (|c| c.mfa.totp_period = Duration::from_secs(14)) as fn(&mut Config)),
+        ("MFA_TOTP_DIGITS", |c| c.mfa.totp_digits = 9),
+        ("MFA_BACKUP_CODES_COUNT", |c| c.mfa.backup_codes = 3),
+        ("MFA_TOKEN_EXPIRE_MINUTES", |c| c.mfa.token_ttl = Duration::from_mins(61)),
+    ] {
+        assert_eq!(errors(&with(change), &secrets()), [name]);
+    }
+    let idle = with(|c| {
+        c.mfa.policy = MfaPolicy::Off;
+        c.mfa.required_roles = vec!["admin".into()];
+    });
+    assert_eq!(warnings(&idle), ["MFA_REQUIRED_ROLES"]);
 }

@@ -18,6 +18,9 @@ fn it_is_openapi_3_1() {
     assert!(document()["openapi"].as_str().unwrap().starts_with("3.1."));
 }
 
+/// Operations that judge a credential without an access token.
+const UNSECURED_401: [&str; 4] = ["login", "refresh", "complete_mfa", "finish_passkey_login"];
+
 #[test]
 fn every_operation_lists_its_errors_with_the_one_body() {
     let document = document();
@@ -28,8 +31,7 @@ fn every_operation_lists_its_errors_with_the_one_body() {
         assert!(ERRORS.iter().any(|(name, _)| *name == id), "{id} has no list of errors");
         let secured = operation["security"].is_array();
         let responses = operation["responses"].as_object().unwrap();
-        let judges = ["login", "refresh", "complete_mfa", "finish_passkey_login"].contains(&id);
-        assert_eq!(responses.contains_key("401"), secured || judges, "{id}");
+        assert_eq!(responses.contains_key("401"), secured || UNSECURED_401.contains(&id), "{id}");
         assert_eq!(responses.contains_key("415"), operation["requestBody"].is_object(), "{id}");
         for (status, response) in responses.iter().filter(|(status, _)| !status.starts_with('2')) {
             let schema = &response["content"]["application/json"]["schema"]["$ref"];
@@ -63,7 +65,9 @@ fn bodies_take_nothing_that_is_not_named() {
         assert_eq!(operation["requestBody"]["required"], json!(true), "{name}");
         seen += 1;
     }
-    assert_eq!(seen, 35);
+    let operations = operations_of(&document);
+    let bodies = operations.iter().filter(|operation| operation["requestBody"].is_object()).count();
+    assert!(seen == bodies && seen > 20, "{seen} of {bodies}");
 }
 
 #[test]
