@@ -1,6 +1,9 @@
 //! The arguments: types only.
 #![expect(clippy::doc_markdown, reason = "these comments are the help that is printed as it stands")]
 
+mod api_key;
+mod authz;
+mod cleanup;
 mod lockout;
 mod mfa;
 mod passkey;
@@ -11,6 +14,9 @@ use authkit::mail::{MailState, Template};
 use authkit::{KeyPurpose, UserStatus};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use api_key::ApiKeyCommand;
+pub(crate) use authz::{AuthzCommand, InviteArgs, InviteCommand, MembershipCommand, OrgCommand, TargetArgs};
+pub(crate) use cleanup::CleanupCommand;
 pub(crate) use lockout::{LimitsCommand, LockoutCommand, LockoutWhich};
 pub(crate) use mfa::MfaCommand;
 pub(crate) use passkey::PasskeyCommand;
@@ -98,12 +104,27 @@ pub(crate) enum Command {
     /// Roles and who holds them
     #[command(subcommand)]
     Role(RoleCommand),
+    /// Organisations and their members
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Roles on organisations and on the host's own things
+    #[command(subcommand)]
+    Membership(MembershipCommand),
+    /// Invitations
+    #[command(subcommand)]
+    Invite(InviteCommand),
+    /// Who may do what
+    #[command(subcommand)]
+    Authz(AuthzCommand),
     /// Signed-in devices
     #[command(subcommand)]
     Session(SessionCommand),
     /// Passkeys of accounts
     #[command(subcommand)]
     Passkey(PasskeyCommand),
+    /// Keys by which scripts and service accounts show who they are
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
     /// Locks after failed attempts, and what counts towards them
     #[command(subcommand)]
     Lockout(LockoutCommand),
@@ -119,6 +140,9 @@ pub(crate) enum Command {
     /// Mails: try, look at their words, and what waits in the outbox
     #[command(subcommand)]
     Mail(MailCommand),
+    /// Remove rows that are of no more use: for cron
+    #[command(subcommand)]
+    Cleanup(CleanupCommand),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -154,6 +178,16 @@ FILE is TOML:
   roles = [\"REVIEWER\"]           # without it those of a sign-up
   email_verified = true
   password_file = \"ada.password\" # or password_env = \"NAME\", or generate_password = true, or none
+
+  [[organisations]]
+  name = \"Clinic\"
+  owner = \"ada@example.com\"      # an account whose e-mail is proved
+  members = { \"grace@example.com\" = \"member\" }
+
+  [[memberships]]
+  user = \"ada@example.com\"
+  resource = \"project:42\"        # of a type that the settings declare
+  role = \"owner\"
 
 All of it is done in one transaction, or nothing. Accounts that exist keep their password and further roles.";
 
@@ -299,6 +333,18 @@ pub(crate) enum UserCommand {
     Restore(UserArg),
     /// Remove a deleted account for good (asks)
     Purge(UserArg),
+    /// Mail somebody an invitation; without a mail server the link is printed, once
+    Invite(InviteArgs),
+    /// Print everything that is held on an account, as JSON; audited
+    Export(UserArg),
+    /// Remove an account and all that hangs on it for good; the audit keeps that it was there (asks)
+    Erase {
+        /// Id or e-mail
+        user: String,
+        /// First make this account (id or e-mail) an owner of everything of which the other is the last one
+        #[arg(long, value_name = "USER")]
+        hand_over_to: Option<String>,
+    },
     /// Set a password and end all sessions; asks for it unless told where it comes from
     SetPassword {
         /// Id or e-mail

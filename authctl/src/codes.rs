@@ -75,6 +75,20 @@ codes! {
         "nothing was changed", "authctl role define NAME with another name";
     LastAdmin = "E-ROLE-3", Refused, "This account is the last super_admin who can sign in: without it nobody could administer.",
         "nothing was changed", "authctl role grant USER super_admin to somebody else first";
+    OrgMissing = "E-ORG-1", NotFound, "There is no organisation of that id, or no such thing.",
+        "nothing was changed", "authctl org list";
+    OrgOwner = "E-ORG-2", Refused, "This account is the last owner there: without it nobody could administer it.",
+        "nothing was changed", "make somebody else an owner first, or add --hand-over-to USER where the command has it";
+    OrgSeats = "E-ORG-3", Refused, "The organisation has no free seat.",
+        "nothing was changed", "authctl org update ORG --seat-limit N";
+    MembershipMissing = "E-MEMBERSHIP-1", NotFound, "There is no such membership.",
+        "nothing was changed", "authctl membership list --user USER";
+    InvitationMissing = "E-INVITE-1", NotFound, "There is no invitation of that id.",
+        "nothing was changed", "authctl invite list";
+    InvitationOver = "E-INVITE-2", Refused, "The invitation was accepted or taken back, so it cannot be sent or taken back.",
+        "nothing was changed", "authctl invite create EMAIL";
+    InvitationThere = "E-INVITE-3", Refused, "The address is there already, or an invitation of it to the same place is pending.",
+        "nothing was changed", "authctl invite list; authctl invite resend ID";
     SessionMissing = "E-SESSION-1", NotFound, "There is no session of that id.",
         "nothing was changed", "authctl session list";
     SecretRemains = "E-SESSION-2", Partial, "All sessions and keys in the store were replaced, but access tokens are signed with JWT_SECRET, which is a setting: those made before are accepted until they expire.",
@@ -91,6 +105,16 @@ codes! {
         "nothing was changed", "wait until they are full again, or restart the servers; authctl user unlock ends locks, which are another thing";
     LimiterDown = "E-LIMIT-3", Unavailable, "Redis, where the limits are kept, does not answer. Servers go on with half of each limit in memory, or refuse with 503 where REDIS_REQUIRED is set.",
         "no limit was filled again", "start Redis, or mend REDIS_URL, and run it again";
+    ApiKeyMissing = "E-APIKEY-1", NotFound, "There is no API key of that id. Those that are over are forgotten after 30 days.",
+        "nothing was changed", "authctl api-key list --ended";
+    ApiKeyScope = "E-APIKEY-2", Refused, "A key can do no more than its account: a scope is not among what the account's roles permit.",
+        "nothing was made", "authctl user show USER and authctl role show ROLE; then leave the scope out, or grant a role";
+    ApiKeyRefused = "E-APIKEY-3", Refused, "The account is disabled, deleted or not verified, or it has 100 keys already.",
+        "nothing was made", "authctl user show USER; authctl api-key list USER";
+    CleanupLocked = "E-CLEANUP-1", Locked, "Another cleanup is under way, here or on a server.",
+        "nothing was removed by this run", "authctl cleanup status; nothing needs to be done";
+    CleanupPartly = "E-CLEANUP-2", Partial, "Some jobs failed; the others did their work. The log tells why.",
+        "what was removed was of no more use; safe to run again", "authctl doctor, then run it again with -v";
     KeyForeign = "E-KEY-1", Config, "The keys in the store are sealed under another TOKEN_PEPPER.",
         "nothing was read or changed", "give the TOKEN_PEPPER that the store was made with; older ones may follow the newest, separated by commas";
     KeyStatic = "E-KEY-2", Refused, "With HS256 access tokens are signed with JWT_SECRET, which is not kept in the store.",

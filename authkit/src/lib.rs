@@ -69,9 +69,11 @@
 )]
 
 pub mod admin;
+mod api_keys;
 pub mod audit;
 pub mod authz;
 mod builder;
+mod cleanup;
 pub mod config;
 mod crypto;
 pub mod db;
@@ -82,7 +84,9 @@ mod flows;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod http;
+mod idempotency;
 pub mod ids;
+mod invitations;
 mod kit;
 mod limits;
 mod links;
@@ -93,6 +97,7 @@ pub mod meta;
 mod mfa;
 mod passkeys;
 mod passwords;
+mod precondition;
 pub mod random;
 pub mod secret;
 mod sessions;
@@ -102,23 +107,33 @@ pub mod testing;
 pub mod time;
 mod users;
 
+pub use api_keys::{ApiKey, ApiKeyFilter, ApiKeyStatus, NewApiKey};
 pub use audit::Hook;
+pub use authz::{
+    DecidedBy, Decision, Membership, NewOrganisation, OrgStatus, Organisation, OrganisationChange, Resource,
+};
 pub use builder::AuthKitBuilder;
+pub use cleanup::{CleanupJobInfo, CleanupJobReport, CleanupOptions, CleanupReport, CleanupStatus};
 pub use crypto::keys::{KeyInfo, KeyPurpose, KeyState};
 pub use crypto::password::{HashKind, HashSlotStats};
-pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
+pub use db::{CleanupJob, Conn, Db, Engine, Listing, Page, SchemaStatus, SweepBatch, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    Acr, AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, DisableProof, Enrolling, LimitAxis,
-    Login, PasskeyFor, PasskeyOptions, PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement,
-    Role, SecondFactor, SignUp, SignedUp, StepUp, Tokens,
+    AcceptInvitation, Acr, AnyRole, ApiKeyRequest, Assurance, Authenticated, ClaimsContext, Credential,
+    Credentials, DisableProof, Enrolling, LimitAxis, Login, PasskeyFor, PasskeyOptions, PasskeyProof,
+    PasswordChange, Permission, ProfileChange, Requirement, Role, SecondFactor, SignUp, SignedUp, StepUp,
+    Tokens,
 };
 pub use ids::{
-    DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PasskeyChallengeId, PasskeyId, PendingId,
-    SessionId, UserId,
+    ApiKeyId, DeviceId, EventId, FactorId, InvitationId, LinkId, LockoutId, MailId, MembershipId, OrgId,
+    PasskeyChallengeId, PasskeyId, PendingId, SessionId, UserId,
 };
-pub use kit::{AuthKit, Check, Jwks, Limits, Mfa, Passkeys, Readiness, Roles, Sessions, Stats, Users};
+pub use invitations::{Invitation, InvitationState, NewInvitation};
+pub use kit::{
+    ApiKeys, AuthKit, Authz, Check, Cleanup, Invitations, Jwks, Limits, Memberships, Mfa, Organisations,
+    Passkeys, Readiness, Roles, Sessions, Stats, Users,
+};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};
@@ -129,6 +144,7 @@ pub use passkeys::Passkey;
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]
 pub use passwords::breach::HttpRangeLookup;
 pub use passwords::breach::{BreachCheck, BreachLookup};
+pub use precondition::Precondition;
 pub use sessions::Session;
 pub use users::{Email, User, UserFilter, UserStatus};
 

@@ -3,6 +3,12 @@
 #[doc = include_str!("../docs/sessions.md")]
 pub mod sessions {}
 
+#[doc = include_str!("../docs/api-keys.md")]
+pub mod api_keys {}
+
+#[doc = include_str!("../docs/cleanup.md")]
+pub mod cleanup {}
+
 #[doc = include_str!("../docs/lockout.md")]
 pub mod lockout {}
 
@@ -38,3 +44,6 @@ pub mod limits {}
 
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
+
+#[doc = include_str!("../docs/authorization.md")]
+pub mod authorization {}

@@ -395,6 +395,7 @@ on_both! {
         let mut made = Vec::new();
         for _ in 0..7 {
             made.push(t.kit.mfa().add_totp(&person.auth, None, &meta()).await.unwrap());
+            t.clock.advance(Duration::from_secs(1));
         }
         assert_eq!(t.kit.mfa().status(&person.auth).await.unwrap().factors.len(), 5);
         let app = App::new(made[0].secret.expose_secret());

@@ -92,8 +92,9 @@ on_both! {
     async fn s_124_a_step_up_ages_and_belongs_to_its_session(store: Store) {
         let t = kit(&store).await;
         let ann = enrolled(&t, ANN).await;
-        let (_, other) = sign_in(&t, ANN, &ann.app).await;
+        let (other, _) = sign_in(&t, ANN, &ann.app).await;
         t.clock.advance(6 * MINUTE);
+        let other = auth(&t, &other).await;
         let (old_tokens, old) = refreshed(&t, &ann.tokens).await;
         let tokens = t.kit.step_up(&old, StepUp::Code(now(&t, &ann.app)), &meta()).await.unwrap();
         let up = auth(&t, &tokens).await;

@@ -1,16 +1,19 @@
 //! The same factor given many times at once, and clients that hang up: 32 tasks, 500 rounds, two nodes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use authkit::secret::ExposeSecret as _;
 use authkit::{ErrorKind, SecondFactor};
 use authkit_tests::{Store, on_both, race};
-use futures_util::FutureExt as _;
 
 use crate::mfa::{ANN, STEP, code, complete, enrolled, pending, seconds, wrong};
 use crate::support::{Raw, kit_with, meta, second_node, secret};
 
 const TASKS: usize = 32;
 const ROUNDS: usize = 500;
+/// Pending sign-ins of one round: several, and each is tried by several.
+const TOKENS: usize = 4;
 
 /// Refusals that a loser of a race may get; a winner is `Ok`.
 #[track_caller]
@@ -19,9 +22,11 @@ fn wins<T: std::fmt::Debug>(out: Vec<authkit::Result<T>>) -> usize {
     for one in out {
         match one {
             Ok(_) => wins += 1,
+            // Refused unjudged because as many are being judged as may fail, or because that many did; or the machine is
+            // too busy, and the outcome is unknown to the client.
             Err(refused) => assert!(
-                // Refused unjudged because as many are being judged as may fail, or because that many did.
-                [ErrorKind::MfaInvalid, ErrorKind::RateLimited, ErrorKind::Locked].contains(&refused.kind()),
+                [ErrorKind::MfaInvalid, ErrorKind::RateLimited, ErrorKind::Locked, ErrorKind::Unavailable]
+                    .contains(&refused.kind()),
                 "{refused:?}"
             ),
         }
@@ -31,42 +36,52 @@ fn wins<T: std::fmt::Debug>(out: Vec<authkit::Result<T>>) -> usize {
 
 on_both! {
     async fn s_105_one_code_over_many_pending_tokens_at_once_opens_one_session(store: Store) {
-        let t = kit_with(&store, |c| c.lockout.ip_threshold = 1_000_000).await;
+        let t = kit_with(&store, |c| c.lockout.ip_threshold = 100_000).await;
         let other = second_node(&store, &t).await;
         let ann = enrolled(&t, ANN).await;
         let mut raw = Raw::open(&store).await;
         let logins = "SELECT count(*) FROM authkit_audit WHERE action = 'login' AND details LIKE '%totp%'";
-        // One round is one code over all pending tokens; so many codes that 500 rounds are 32 at once, 16 times over.
-        for round in 1..=ROUNDS.div_ceil(TASKS) {
+        for round in 1..=ROUNDS {
             t.clock.advance(STEP);
             t.kit.admin(meta()).unlock_user(ann.id).await.unwrap();
             let mut tokens = Vec::new();
-            for _ in 0..TASKS {
+            for _ in 0..TOKENS {
                 tokens.push(pending(&t, ANN).await.mfa_token);
             }
             let (tokens, right) = (Arc::new(tokens), ann.app.code_at(seconds(&t)));
             let out = race(TASKS, |i| {
                 let kit = if i % 2 == 0 { t.kit.clone() } else { other.kit.clone() };
                 let (tokens, factor) = (Arc::clone(&tokens), code(&right));
-                async move { kit.complete_mfa(&tokens[i], factor, &meta()).await }
+                async move { kit.complete_mfa(&tokens[i % TOKENS], factor, &meta()).await }
             })
             .await;
-            assert_eq!(wins(out), 1, "round {round}");
+            assert!(wins(out) <= 1, "round {round}");
+            t.kit.db().drain().await;
+            other.kit.db().drain().await;
             assert_eq!(raw.number(logins).await, i64::try_from(round).unwrap());
         }
     }
 
     async fn s_112_s_114_one_backup_code_at_once_in_many_spellings_opens_one_session(store: Store) {
         let t = kit_with(&store, |c| {
-            c.lockout.ip_threshold = 1_000_000;
+            c.lockout.ip_threshold = 100_000;
             c.mfa.backup_codes = 50;
         })
         .await;
         let ann = enrolled(&t, ANN).await;
-        for backup in ann.codes.iter().take(16) {
+        let mut codes = ann.codes;
+        let (mut raw, mut raced) = (Raw::open(&store).await, 0);
+        for _ in 0..ROUNDS {
+            let Some(backup) = codes.pop() else { panic!("too few codes") };
+            if codes.is_empty() {
+                let made = t.kit.admin(meta()).make_backup_codes(ann.id).await.unwrap().codes;
+                codes = made.iter().map(|code| code.expose_secret().to_owned()).collect();
+                // The old set is gone, the one in hand with it.
+                continue;
+            }
             t.kit.admin(meta()).unlock_user(ann.id).await.unwrap();
             let mut tokens = Vec::new();
-            for _ in 0..TASKS {
+            for _ in 0..TOKENS {
                 tokens.push(pending(&t, ANN).await.mfa_token);
             }
             let tokens = Arc::new(tokens);
@@ -77,19 +92,20 @@ on_both! {
                     _ => backup.replace('-', " "),
                 };
                 let (kit, tokens) = (t.kit.clone(), Arc::clone(&tokens));
-                async move { kit.complete_mfa(&tokens[i], code(&spelled), &meta()).await }
+                async move { kit.complete_mfa(&tokens[i % TOKENS], code(&spelled), &meta()).await }
             })
             .await;
-            assert_eq!(wins(out), 1);
+            assert!(wins(out) <= 1);
+            t.kit.db().drain().await;
+            raced += 1;
+            assert_eq!(raw.audited("mfa.backup_code").await, raced);
         }
-        let left = Raw::open(&store).await;
-        let mut left = left;
-        assert_eq!(left.number("SELECT count(*) FROM authkit_backup_codes WHERE used_at IS NULL").await, 34);
+        assert!(raced > 480);
     }
 
     async fn s_111_one_pending_token_at_once_is_used_once(store: Store) {
         let t = kit_with(&store, |c| {
-            c.lockout.ip_threshold = 1_000_000;
+            c.lockout.ip_threshold = 100_000;
             c.mfa.backup_codes = 50;
         })
         .await;
@@ -114,7 +130,7 @@ on_both! {
     }
 
     async fn s_109_guesses_at_once_are_five_a_token_and_ten_an_account(store: Store) {
-        let t = kit_with(&store, |c| c.lockout.ip_threshold = 1_000_000).await;
+        let t = kit_with(&store, |c| c.lockout.ip_threshold = 100_000).await;
         let other = second_node(&store, &t).await;
         let ann = enrolled(&t, ANN).await;
         let mut raw = Raw::open(&store).await;
@@ -158,20 +174,15 @@ on_both! {
     }
 
     async fn s_002_a_client_that_hangs_up_loses_no_count(store: Store) {
-        let t = kit_with(&store, |c| c.lockout.ip_threshold = 1_000_000).await;
+        let t = kit_with(&store, |c| c.lockout.ip_threshold = 100_000).await;
         let ann = enrolled(&t, ANN).await;
         let token = pending(&t, ANN).await.mfa_token;
         let guess = SecondFactor::Code(secret(&wrong(&t, &ann.app)));
-        // Polled so often that the try is on its way, then dropped.
-        for polls in 0..40 {
+        // Given up at another moment each time.
+        for n in 0..40 {
             let meta = meta();
-            let mut call = Box::pin(t.kit.complete_mfa(&token, guess.clone(), &meta));
-            for _ in 0..polls {
-                if (&mut call).now_or_never().is_some() {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
+            let call = t.kit.complete_mfa(&token, guess.clone(), &meta);
+            let _ = tokio::time::timeout(Duration::from_micros(n * 400), call).await;
         }
         t.kit.db().drain().await;
         let mut raw = Raw::open(&store).await;
@@ -183,7 +194,7 @@ on_both! {
     }
 
     async fn s_115_new_sets_at_once_leave_one_whole_set(store: Store) {
-        let t = kit_with(&store, |c| c.lockout.ip_threshold = 1_000_000).await;
+        let t = kit_with(&store, |c| c.lockout.ip_threshold = 100_000).await;
         let ann = enrolled(&t, ANN).await;
         let caller = Arc::new(ann.auth);
         let right = ann.app.code_at(seconds(&t));

@@ -121,6 +121,45 @@ async fn the_story_of_second_factors_runs_as_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_a_key_runs_as_it_is_told() {
+    install_jq();
+    let server = Launch::bare_server().start().await;
+    let story = [block_with("make_key() {"), block_with("-p authctl -- api-key create")].join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).collect();
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, server.folder());
+
+    let is_answer = |line: &&str| line.starts_with(['2', '4']);
+    let answers: Vec<&str> = said.lines().filter(is_answer).collect();
+    let expected: Vec<&str> = told.into_iter().filter(is_answer).map(str::trim).collect();
+    assert_eq!(answers, expected, "{said}");
+    assert_eq!(expected.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_an_organisation_runs_as_it_is_told() {
+    install_jq();
+    let start = block_with("cat > authkit.toml");
+    let (file, start) = start.rsplit_once('\n').unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    run(file, folder.path());
+    let (name, value) = start.strip_suffix(" cargo run -p authkit-server").unwrap().split_once('=').unwrap();
+    let server = Launch::bare_server().folder(folder.path()).env(name, value).start().await;
+    let story = [block_with("CLINIC=$("), block_with("-p authctl -- authz explain")].join("\n");
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, folder.path());
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    for told in ["ada@example.com", "pending", "Clinic", "reviewer", "2", "FORBIDDEN", "true"] {
+        assert!(lines.contains(&told), "{told} is not said: {said}");
+    }
+    assert!(said.contains("the role reviewer on project:42 does not permit delete"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_story_of_mailed_links_runs_as_it_is_told() {
     install_jq();
     // Python with venv.
@@ -200,6 +239,11 @@ fn no_command_is_left_out() {
         "auth/signup \"{\\\"name\\\": \\\"Ada\\\", $ADA",
         "curl -s \"$LINK\" | title",
         "reset() {",
+        "make_key() {",
+        "-p authctl -- api-key create",
+        "cat > authkit.toml",
+        "CLINIC=$(",
+        "-p authctl -- authz explain",
     ];
     let elsewhere = ["--example embed", "cargo test --workspace"];
     for block in blocks() {

@@ -1,14 +1,20 @@
 //! One file a noun: read the arguments, call the library, print, return how it ended.
 
+mod api_key;
+mod authz;
+mod cleanup;
 mod config;
 mod doctor;
 mod help;
+mod invite;
 mod key;
 mod limits;
 mod lockout;
 mod mail;
+mod membership;
 mod mfa;
 mod migrate;
+mod org;
 mod passkey;
 mod role;
 mod seed;
@@ -18,8 +24,9 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, KeyCommand, LimitsCommand, LockoutCommand, MailCommand, MfaCommand,
-    MigrateCommand, OutboxCommand, PasskeyCommand, RoleCommand, SessionCommand, UserCommand,
+    ApiKeyCommand, CleanupCommand, Command, ConfigCommand, Format, InviteCommand, KeyCommand, LimitsCommand,
+    LockoutCommand, MailCommand, MembershipCommand, MfaCommand, MigrateCommand, OrgCommand, OutboxCommand,
+    PasskeyCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -33,8 +40,14 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Seed(args) => seed::run(app, args).await,
         Command::User(command) => Box::pin(user::run(app, command)).await,
         Command::Role(command) => role::run(app, command).await,
+        Command::Org(command) => Box::pin(org::run(app, command)).await,
+        Command::Membership(command) => Box::pin(membership::run(app, command)).await,
+        Command::Invite(command) => Box::pin(invite::run(app, command)).await,
+        Command::Authz(command) => Box::pin(authz::run(app, command)).await,
         Command::Session(command) => session::run(app, command).await,
         Command::Passkey(command) => passkey::run(app, command).await,
+        Command::ApiKey(command) => Box::pin(api_key::run(app, command)).await,
+        Command::Cleanup(command) => Box::pin(cleanup::run(app, command)).await,
         Command::Lockout(command) => lockout::run(app, command).await,
         Command::Mfa(command) => mfa::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
@@ -68,20 +81,26 @@ impl Command {
             Self::Completions { .. } | Self::Man { .. } | Self::Help { .. } => prints,
             Self::Version => Meaning { output: true, ..prints },
             // Without an account, a role or a row nothing is audited.
-            Self::Migrate(MigrateCommand::Up) | Self::Mail(MailCommand::Test { .. }) => {
-                Meaning { dry_run: true, ..looks }
-            }
-            Self::User(UserCommand::Delete(_) | UserCommand::Purge(_))
+            Self::Migrate(MigrateCommand::Up)
+            | Self::Cleanup(CleanupCommand::Run { .. })
+            | Self::Mail(MailCommand::Test { .. }) => Meaning { dry_run: true, ..looks },
+            Self::User(UserCommand::Delete(_) | UserCommand::Purge(_) | UserCommand::Erase { .. })
+            | Self::Org(OrgCommand::Delete(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
             | Self::Passkey(PasskeyCommand::Remove { .. })
             | Self::Lockout(LockoutCommand::Clear { .. })
             | Self::Mfa(MfaCommand::Reset(_) | MfaCommand::BackupCodes { generate: true, .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
+            Self::User(UserCommand::Export(_)) => Meaning { reason: true, ..looks },
             Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
             Self::Config(ConfigCommand::Check | ConfigCommand::Show { .. })
             | Self::Doctor
             | Self::Migrate(MigrateCommand::Status { .. })
             | Self::User(UserCommand::List { .. } | UserCommand::Show(_))
+            | Self::Org(OrgCommand::List { .. } | OrgCommand::Show(_) | OrgCommand::Members { .. })
+            | Self::Membership(MembershipCommand::List { .. })
+            | Self::Invite(InviteCommand::List { .. })
+            | Self::Authz(_)
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
             | Self::Passkey(PasskeyCommand::List { .. })
@@ -92,6 +111,8 @@ impl Command {
             )
             | Self::Mfa(_)
             | Self::Token(_)
+            | Self::ApiKey(ApiKeyCommand::List { .. } | ApiKeyCommand::Show { .. })
+            | Self::Cleanup(CleanupCommand::Status)
             | Self::Mail(
                 MailCommand::Preview { .. }
                 | MailCommand::Outbox(OutboxCommand::List { .. } | OutboxCommand::Show { .. }),
@@ -100,7 +121,11 @@ impl Command {
             Self::Seed(_)
             | Self::User(_)
             | Self::Role(_)
+            | Self::Org(_)
+            | Self::Membership(_)
+            | Self::Invite(_)
             | Self::Session(_)
+            | Self::ApiKey(_)
             | Self::Lockout(_)
             | Self::Key(_)
             | Self::Mail(_) => writes,

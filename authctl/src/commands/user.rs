@@ -6,11 +6,12 @@ use authkit::{AuthKit, LinkPurpose, Listing, Page, User, UserFilter, UserId};
 
 use indicatif::ProgressBar;
 
+use super::invite;
 use crate::app::App;
 use crate::cli::{Format, PageArgs, UserCommand};
 use crate::errors::{CliError, Code, Result, Subject, about};
 use crate::exit::Exit;
-use crate::output::views::{SENT_LINK, USER};
+use crate::output::views::{EXPORT, SENT_LINK, USER};
 use crate::secrets;
 
 pub(crate) async fn run(app: &mut App, command: UserCommand) -> Result<Exit> {
@@ -67,6 +68,14 @@ pub(crate) async fn run(app: &mut App, command: UserCommand) -> Result<Exit> {
             app.change(done.changed, &done.resource, password.shown_once(app.global.dry_run), &USER)
         }
         UserCommand::Purge(arg) => purge(app, &arg.user).await,
+        UserCommand::Invite(args) => invite::create(app, args).await,
+        UserCommand::Export(arg) => {
+            let kit = app.kit(true).await?;
+            let user = find(&kit, &arg.user).await?;
+            let held = app.admin(&kit).export_user(user.id).await.map_err(about(Subject::User))?;
+            app.one(&held, &EXPORT)
+        }
+        UserCommand::Erase { user, hand_over_to } => erase(app, &user, hand_over_to.as_deref()).await,
         UserCommand::Disable(arg) => state(app, &arg.user, State::Disable).await,
         UserCommand::Enable(arg) => state(app, &arg.user, State::Enable).await,
         UserCommand::Delete(arg) => state(app, &arg.user, State::Delete).await,
@@ -152,6 +161,25 @@ async fn purge(app: &mut App, user: &str) -> Result<Exit> {
     let user = find(&kit, user).await?;
     app.confirm(&format!("Remove {} ({}) for good? This cannot be undone.", user.email, user.id)).await?;
     app.admin(&kit).purge_user(user.id).await.map_err(about(Subject::User))?;
+    app.change(true, &user, Vec::new(), &USER)
+}
+
+async fn erase(app: &mut App, user: &str, heir: Option<&str>) -> Result<Exit> {
+    let kit = app.kit(true).await?;
+    let user = find(&kit, user).await?;
+    let heir = match heir {
+        Some(heir) => Some(find(&kit, heir).await?),
+        None => None,
+    };
+    let question =
+        format!("Erase {} ({}) and all that hangs on it? This cannot be undone.", user.email, user.id);
+    app.confirm(&question).await?;
+    let admin = app.admin(&kit);
+    match heir {
+        Some(heir) => admin.erase_user_handing_over(user.id, heir.id).await,
+        None => admin.erase_user(user.id).await,
+    }
+    .map_err(about(Subject::User))?;
     app.change(true, &user, Vec::new(), &USER)
 }
 

@@ -105,6 +105,60 @@ pub(crate) const PASSKEY: View = View {
 pub(crate) const PASSKEYS_REMOVED: View =
     View { id: "user_id", columns: &[], fields: &["user_id", "removed"] };
 
+pub(crate) const API_KEY: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("NAME", "name", Kind::Text),
+        column("SCOPES", "scopes", Kind::Text),
+        column("STATUS", "status", Kind::State),
+        wide("USER", "user_id", Kind::Id),
+        wide("LAST USED (UTC)", "last_used_at", Kind::Time),
+        wide("EXPIRES (UTC)", "expires_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "user_id",
+        "name",
+        "scopes",
+        "status",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    ],
+};
+
+pub(crate) const CLEANUP_JOB: View = View {
+    id: "name",
+    columns: &[
+        column("JOB", "name", Kind::Id),
+        column("REMOVED", "removed", Kind::Text),
+        column("BATCHES", "batches", Kind::Text),
+        column("COMPLETE", "complete", Kind::Flag),
+        column("FAILED", "failed", Kind::Flag),
+    ],
+    fields: &["name", "removed", "batches", "complete", "failed"],
+};
+
+pub(crate) const CLEANUP: View = View {
+    id: "finished_at",
+    columns: &[],
+    fields: &["started_at", "finished_at", "dry_run", "complete", "removed"],
+};
+
+pub(crate) const CLEANUP_STATUS: View = View {
+    id: "running",
+    columns: &[
+        column("RUNNING", "running", Kind::Flag),
+        column("BEGAN (UTC)", "started_at", Kind::Time),
+        column("ENDED (UTC)", "finished_at", Kind::Time),
+        column("REMOVED", "last.removed", Kind::Text),
+        column("COMPLETE", "last.complete", Kind::Flag),
+    ],
+    fields: &["running", "started_at", "finished_at", "last.removed", "last.complete"],
+};
+
 pub(crate) const LOCKOUT: View = View {
     id: "id",
     columns: &[
@@ -282,3 +336,82 @@ pub(crate) const FINDING: View = View {
 
 pub(crate) const VERSION: View =
     View { id: "version", columns: &[], fields: &["name", "version", "engines"] };
+
+pub(crate) const ORGANISATION: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("NAME", "name", Kind::Text),
+        column("DOMAIN", "domain", Kind::Text),
+        column("SEATS", "seat_limit", Kind::Text),
+        column("STATUS", "status", Kind::State),
+        wide("CREATED (UTC)", "created_at", Kind::Time),
+    ],
+    fields: &["id", "name", "domain", "seat_limit", "status", "created_at", "updated_at"],
+};
+
+pub(crate) const MEMBERSHIP: View = View {
+    id: "id",
+    columns: &[
+        wide("ID", "id", Kind::Id),
+        column("USER", "user_id", Kind::Id),
+        column("TYPE", "resource_type", Kind::Text),
+        column("RESOURCE", "resource_id", Kind::Id),
+        column("ROLE", "role", Kind::Text),
+        wide("SINCE (UTC)", "created_at", Kind::Time),
+    ],
+    fields: &["id", "user_id", "resource_type", "resource_id", "role", "created_at", "updated_at"],
+};
+
+pub(crate) const INVITATION: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("EMAIL", "email", Kind::Id),
+        column("ROLE", "role", Kind::Text),
+        wide("ORGANISATION", "org_id", Kind::Id),
+        wide("TYPE", "resource_type", Kind::Text),
+        wide("RESOURCE", "resource_id", Kind::Id),
+        column("STATUS", "status", Kind::State),
+        column("EXPIRES (UTC)", "expires_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "email",
+        "role",
+        "org_id",
+        "resource_type",
+        "resource_id",
+        "inviter_id",
+        "status",
+        "created_at",
+        "sent_at",
+        "expires_at",
+    ],
+};
+
+pub(crate) const DECISION: View = View {
+    id: "allowed",
+    columns: &[
+        column("ALLOWED", "allowed", Kind::Flag),
+        column("USER", "user", Kind::Id),
+        column("PERMISSION", "permission", Kind::Text),
+        column("RESOURCE", "resource", Kind::Id),
+        column("WHY", "why", Kind::Text),
+    ],
+    fields: &["allowed", "user", "permission", "resource", "why", "row"],
+};
+
+pub(crate) const RESOURCE_TYPE: View = View {
+    id: "resource_type",
+    columns: &[
+        column("TYPE", "resource_type", Kind::Text),
+        column("ROLE", "role", Kind::Id),
+        column("PERMISSIONS", "permissions", Kind::Text),
+        column("FROM ORGANISATION ROLE", "from_org", Kind::Text),
+    ],
+    fields: &["resource_type", "role", "permissions", "from_org"],
+};
+
+/// Everything that is held on an account: as JSON or YAML.
+pub(crate) const EXPORT: View = View { id: "exported_at", columns: &[], fields: &["user", "exported_at"] };

@@ -1,7 +1,7 @@
-//! Seeding: roles and accounts that should be there, made when they are missing.
+//! Seeding: roles, accounts, organisations and memberships that should be there, made when they are missing.
 //!
 //! All in one transaction. It only adds: a role is defined as planned, an account that exists keeps its password
-//! and whatever roles it has besides. So a second run changes nothing.
+//! and whatever roles it has besides, and who has a role on a thing keeps that one. So a second run changes nothing.
 
 use std::sync::Arc;
 
@@ -9,15 +9,20 @@ use serde::Serialize;
 
 use super::accounts::PreparedUser;
 use super::{Admin, NewUser, UserChange};
+use crate::authz::members::store as members;
+use crate::authz::orgs::store as orgs;
 use crate::authz::store as roles;
+use crate::authz::{NewOrganisation, Resource};
 use crate::config::{Environment, RoleDefinition};
 use crate::db::Tx;
 use crate::error::{Error, ErrorKind, FieldCode, FieldError, Result};
 use crate::events::Action;
+use crate::flows::authority::By;
+use crate::flows::memberships::Grant;
 use crate::flows::{Ctx, Ruling};
 use crate::meta::RequestMeta;
 use crate::secret::SecretString;
-use crate::users::{Email, UserStatus, check_name, store as users};
+use crate::users::{Email, User, UserStatus, check_name, store as users};
 
 /// One transaction must end within the time of a request.
 const MAX_ENTRIES: usize = 500;
@@ -30,12 +35,38 @@ pub struct SeedPlan {
     pub roles: Vec<RoleDefinition>,
     /// Made when their e-mail is free.
     pub users: Vec<NewUser>,
+    /// Made when their owner is in none of that name.
+    pub organisations: Vec<SeedOrganisation>,
+    /// Given to accounts that have no role there.
+    pub memberships: Vec<SeedMembership>,
+}
+
+/// An organisation that should be there.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct SeedOrganisation {
+    /// Its facts. [`NewOrganisation::admin_email`] names its owner: an account whose address is proved.
+    pub organisation: NewOrganisation,
+    /// E-mails of accounts, and their roles in it.
+    pub members: Vec<(String, String)>,
+}
+
+/// A role on a resource that should be held.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SeedMembership {
+    /// E-mail of an account.
+    pub email: String,
+    /// On what.
+    pub resource: Resource,
+    /// As what.
+    pub role: String,
 }
 
 impl SeedPlan {
     /// These roles and accounts, 500 at the most.
     pub fn new(roles: Vec<RoleDefinition>, users: Vec<NewUser>) -> Self {
-        Self { roles, users }
+        Self { roles, users, ..Self::default() }
     }
 
     /// The demo of the exam platform: roles `ADMIN` (may everything, as `super_admin`), `REVIEWER` and `STUDENT`,
@@ -62,6 +93,7 @@ impl SeedPlan {
                 user("admin@example.com", "Demo Admin", "Admin123!", "ADMIN"),
                 user("student@example.com", "Demo Student", "Student123!", "STUDENT"),
             ],
+            ..Self::default()
         }
     }
 }
@@ -85,9 +117,9 @@ pub enum SeedOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SeedItem {
-    /// `role` or `user`.
+    /// `role`, `user`, `organisation` or `membership`.
     pub kind: &'static str,
-    /// The role's name or the account's e-mail.
+    /// The name of a role or organisation, the account's e-mail, or `EMAIL on TYPE:ID`.
     pub name: String,
     /// What became of it.
     pub outcome: SeedOutcome,
@@ -124,7 +156,8 @@ impl Admin {
             let text = "demo accounts have passwords that everybody knows: only for ENV=dev";
             return Err(Error::new(ErrorKind::Conflict, text).with_public(text));
         }
-        if plan.roles.len() + plan.users.len() > MAX_ENTRIES {
+        let members: usize = plan.organisations.iter().map(|org| 1 + org.members.len()).sum();
+        if plan.roles.len() + plan.users.len() + plan.memberships.len() + members > MAX_ENTRIES {
             return Err(Error::field(
                 "/",
                 FieldCode::TooLong,
@@ -132,7 +165,7 @@ impl Admin {
             ));
         }
         let entries = self.ctx.seed_entries(plan, &self.meta).await?;
-        let job = Arc::new((plan.roles.clone(), entries));
+        let job = Arc::new((plan.clone(), entries));
         let report = self
             .run(Action::UserCreate, None, move |ctx, tx, meta| {
                 let job = Arc::clone(&job);
@@ -191,12 +224,12 @@ impl Ctx {
     async fn seed_in(
         &self,
         tx: &mut Tx<'_>,
-        definitions: &[RoleDefinition],
+        plan: &SeedPlan,
         entries: &[Entry],
         meta: &RequestMeta,
     ) -> Result<SeedReport> {
-        let mut items = Vec::with_capacity(definitions.len() + entries.len());
-        for role in definitions {
+        let mut items = Vec::with_capacity(plan.roles.len() + entries.len());
+        for role in &plan.roles {
             let known = roles::by_name(tx.conn(), &role.name).await?.is_some();
             let changed = self.define_role_in(tx, role, meta).await??.changed;
             let outcome = match (known, changed) {
@@ -209,6 +242,14 @@ impl Ctx {
         for entry in entries {
             let outcome = self.seed_user_in(tx, entry, meta).await??;
             items.push(SeedItem { kind: "user", name: entry.email.address().to_owned(), outcome });
+        }
+        for (index, org) in plan.organisations.iter().enumerate() {
+            self.seed_org_in(tx, org, (&format!("/organisations/{index}"), &mut items), meta).await?;
+        }
+        for (index, entry) in plan.memberships.iter().enumerate() {
+            let pointer = format!("/memberships/{index}/user");
+            let wanted = (entry.email.as_str(), &entry.resource, entry.role.as_str());
+            items.push(self.seed_member_in(tx, wanted, &pointer, meta).await?);
         }
         let written = |item: &&SeedItem| matches!(item.outcome, SeedOutcome::Created | SeedOutcome::Updated);
         let changes = items.iter().filter(written).count();
@@ -244,5 +285,66 @@ impl Ctx {
             changed |= self.grant_role_in(tx, user.id, role, meta).await??.changed;
         }
         Ok(Ok(if changed { SeedOutcome::Updated } else { SeedOutcome::Unchanged }))
+    }
+
+    async fn seed_org_in(
+        &self,
+        tx: &mut Tx<'_>,
+        planned: &SeedOrganisation,
+        (pointer, items): (&str, &mut Vec<SeedItem>),
+        meta: &RequestMeta,
+    ) -> Result<()> {
+        let checked = planned.organisation.clone().checked()?;
+        let email = planned.organisation.admin_email.clone().unwrap_or_default();
+        let owner = self.seeded(tx, &email, &format!("{pointer}/owner")).await?;
+        if !owner.email_verified {
+            let message = "must be an account whose e-mail is proved";
+            return Err(Error::field(format!("{pointer}/owner"), FieldCode::Format, message));
+        }
+        let name = planned.organisation.name.trim().to_owned();
+        let known = orgs::of_user(tx.conn(), owner.id, None, 1000).await?;
+        let known = known.into_iter().find(|(_, org)| org.name == name);
+        let (id, outcome) = match known {
+            Some((_, org)) => (org.id, SeedOutcome::Unchanged),
+            None => {
+                let (org, _) = self.create_org_in(tx, By::Operator, &checked, meta).await??;
+                (org.id, SeedOutcome::Created)
+            }
+        };
+        items.push(SeedItem { kind: "organisation", name, outcome });
+        let resource = Resource::org(id);
+        for (email, role) in &planned.members {
+            let pointer = format!("{pointer}/members");
+            items.push(self.seed_member_in(tx, (email, &resource, role), &pointer, meta).await?);
+        }
+        Ok(())
+    }
+
+    async fn seed_member_in(
+        &self,
+        tx: &mut Tx<'_>,
+        (email, resource, role): (&str, &Resource, &str),
+        pointer: &str,
+        meta: &RequestMeta,
+    ) -> Result<SeedItem> {
+        let user = self.seeded(tx, email, pointer).await?;
+        let outcome = if members::of(tx.conn(), user.id, resource).await?.is_some() {
+            SeedOutcome::Unchanged
+        } else {
+            let grant =
+                Grant { user: user.id, resource: resource.clone(), role: role.to_owned(), exists: None };
+            self.grant_membership_in(tx, By::Operator, &grant, meta).await??;
+            SeedOutcome::Created
+        };
+        Ok(SeedItem { kind: "membership", name: format!("{} on {resource}", user.email), outcome })
+    }
+
+    /// An account that the plan names.
+    async fn seeded(&self, tx: &mut Tx<'_>, email: &str, pointer: &str) -> Result<User> {
+        let missing = || Error::field(pointer, FieldCode::Unknown, "is not the e-mail of an account");
+        let email = Email::parse(email, pointer).map_err(|fault| Error::validation(vec![fault]))?;
+        let found = users::by_email(tx.conn(), &email).await?;
+        let found = found.filter(|record| record.user.status != UserStatus::Deleted);
+        found.map(|record| record.user).ok_or_else(missing)
     }
 }

@@ -1,9 +1,12 @@
 //! The file that says which roles and accounts should be there.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{NewUser, SeedPlan};
+use super::{NewUser, SeedMembership, SeedOrganisation, SeedPlan};
+use crate::authz::NewOrganisation;
 use crate::config::RoleDefinition;
 use crate::error::{Error, FieldCode, Result};
 use crate::secret::SecretString;
@@ -22,6 +25,16 @@ use crate::secret::SecretString;
 /// roles = ["REVIEWER"]
 /// email_verified = true
 /// password_file = "ada.password"   # or password_env = "NAME", or generate_password = true, or none
+///
+/// [[organisations]]
+/// name = "Clinic"
+/// owner = "ada@example.com"        # an account whose e-mail is proved
+/// members = { "grace@example.com" = "member" }
+///
+/// [[memberships]]
+/// user = "ada@example.com"
+/// resource = "project:42"
+/// role = "owner"
 /// ```
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +43,29 @@ pub struct SeedFile {
     roles: Vec<SeedRole>,
     #[serde(default)]
     users: Vec<SeedUser>,
+    #[serde(default)]
+    organisations: Vec<SeedOrg>,
+    #[serde(default)]
+    memberships: Vec<SeedRoleOn>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeedOrg {
+    name: String,
+    owner: String,
+    domain: Option<String>,
+    seat_limit: Option<i64>,
+    #[serde(default)]
+    members: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeedRoleOn {
+    user: String,
+    resource: String,
+    role: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -84,6 +120,14 @@ impl SeedUser {
     }
 }
 
+impl SeedOrg {
+    fn planned(self) -> SeedOrganisation {
+        let mut organisation = NewOrganisation::new(self.name).with_admin(self.owner);
+        (organisation.domain, organisation.seat_limit) = (self.domain, self.seat_limit);
+        SeedOrganisation { organisation, members: self.members.into_iter().collect() }
+    }
+}
+
 impl SeedFile {
     /// Reads the text of a file.
     ///
@@ -125,7 +169,17 @@ impl SeedFile {
             new.profile = user.profile;
             users.push(new);
         }
-        Ok(SeedPlan::new(roles, users))
+        let mut plan = SeedPlan::new(roles, users);
+        plan.organisations = self.organisations.into_iter().map(SeedOrg::planned).collect();
+        for (index, role) in self.memberships.into_iter().enumerate() {
+            let fault = |_| {
+                let pointer = format!("/memberships/{index}/resource");
+                Error::field(pointer, FieldCode::Format, "must be TYPE:ID, such as project:42")
+            };
+            let resource = role.resource.parse().map_err(fault)?;
+            plan.memberships.push(SeedMembership { email: role.user, resource, role: role.role });
+        }
+        Ok(plan)
     }
 }
 

@@ -6,7 +6,7 @@ use super::AuditFilter;
 use crate::db::{Conn, on_db, row};
 use crate::error::{Error, Result};
 use crate::events::{Action, Event, Outcome};
-use crate::ids::{EventId, SessionId, UserId};
+use crate::ids::{EventId, SessionId, UserId, first_id_of};
 use crate::time::Timestamp;
 
 const INSERT: &str = "INSERT INTO authkit_audit
@@ -22,6 +22,11 @@ const LIST: &str =
     ORDER BY id DESC LIMIT $6";
 
 const FORGET: &str = "UPDATE authkit_audit SET ip = NULL, details = '{}' WHERE user_id = $1";
+
+/// What somebody did to others, as the partial index on actors has it.
+const FORGET_ACTS: &str = "UPDATE authkit_audit SET ip = NULL WHERE actor = $1 AND action IN
+    ('org.create', 'org.update', 'org.delete', 'membership.grant', 'membership.change', 'membership.revoke',
+     'invitation.create', 'invitation.resend', 'invitation.revoke')";
 
 row! {
     struct AuditRow {
@@ -68,8 +73,24 @@ pub(super) async fn list(
     rows.into_iter().map(event).collect()
 }
 
+/// Ids sort by time.
+const SWEEP: &str = "DELETE FROM authkit_audit WHERE id IN
+        (SELECT a.id FROM authkit_audit a WHERE a.id < $1 ORDER BY a.id LIMIT $2)
+      AND id < $1";
+
+pub(super) async fn sweep(conn: &mut Conn<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    Ok(on_db!(conn, |c| sqlx::query(SWEEP)
+        .bind(first_id_of(before))
+        .bind(limit)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))?)
+}
+
 pub(super) async fn forget(conn: &mut Conn<'_>, user: UserId) -> Result<()> {
     let () = on_db!(conn, |c| sqlx::query(FORGET).bind(user.as_uuid()).execute(c).await.map(|_| ()))?;
+    let actor = format!("user:{user}");
+    let () = on_db!(conn, |c| sqlx::query(FORGET_ACTS).bind(actor).execute(c).await.map(|_| ()))?;
     Ok(())
 }
 

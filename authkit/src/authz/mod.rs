@@ -1,9 +1,16 @@
-//! Roles: names for sets of permissions.
+//! Who may do what: roles of accounts, organisations, and roles on resources.
 //!
-//! A permission is a text such as `documents:review`. A role may grant `*` (all) or `documents:*` (all of
-//! documents). `super_admin`, `admin` and `user` are built in; hosts define more in their settings or by seed.
+//! A role is a name for a set of permissions. A permission is a text such as `documents:review`. A role may grant `*` (all) or `documents:*` (all of
+//! documents). `super_admin`, `admin` and `user` are built in; hosts define more in their settings or by seed. Roles
+//! on resources (organisations, and the host's own things) are another matter: the host declares them by kind of thing,
+//! users hold them on single things, and [`Decision`] says what follows. See [`crate::manual::authorization`].
 
+mod decision;
+pub(crate) mod members;
+pub(crate) mod orgs;
+mod resource;
 pub(crate) mod store;
+mod types;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,12 +22,23 @@ use crate::db::{Db, feed};
 use crate::error::{Error, FieldCode, FieldError, Result};
 use crate::time::Timestamp;
 
+pub(crate) use decision::Access;
+pub use decision::{DecidedBy, Decision};
+pub use members::Membership;
+pub use orgs::{NewOrganisation, OrgStatus, Organisation, OrganisationChange};
+pub use resource::Resource;
+pub(crate) use types::{MEMBERS_READ, MEMBERS_WRITE, ResourceTypes, cover_all, scope_on};
+
 /// The built-in role that may do everything.
 pub const SUPER_ADMIN: &str = "super_admin";
 /// The built-in role of organisations' admins.
 pub const ADMIN: &str = "admin";
 /// The built-in role of everybody.
 pub const USER: &str = "user";
+/// The kind of resource that organisations are.
+pub(crate) const ORG: &str = "org";
+/// What stands for a target where an invitation has none.
+pub(crate) const PLATFORM: &str = "platform";
 /// The feed whose head moves with every change of a role.
 pub(crate) const FEED: &str = "roles";
 
@@ -61,8 +79,8 @@ impl Grants {
     }
 }
 
-/// `*` covers all, `a:*` covers `a:b` and `a:b:c`, anything else itself only.
-fn covers(grant: &str, wanted: &str) -> bool {
+/// `*` covers all, `a:*` covers `a:b`, `a:b:c` and `a:b:*`, anything else itself only.
+pub(crate) fn covers(grant: &str, wanted: &str) -> bool {
     match grant.strip_suffix('*') {
         Some("") => true,
         Some(prefix) if prefix.ends_with(':') => wanted.starts_with(prefix),

@@ -7,6 +7,9 @@
 //! ([`complete_dev_secrets`]).
 
 mod accounts;
+mod api_keys;
+mod authz;
+mod cleanup;
 mod database_url;
 mod dev_keys;
 mod http_url;
@@ -35,6 +38,9 @@ mod value;
 mod webauthn;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
+pub use api_keys::ApiKeysConfig;
+pub use authz::{AuthzConfig, ResourceType};
+pub use cleanup::CleanupConfig;
 pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_mfa_key, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
@@ -93,12 +99,18 @@ pub struct Config {
     pub server: ServerConfig,
     /// Sign-up, verification, roles.
     pub accounts: AccountsConfig,
+    /// Organisations, roles on resources, invitations.
+    pub authz: AuthzConfig,
     /// Password policy and hash cost.
     pub passwords: PasswordsConfig,
     /// Access tokens.
     pub tokens: TokensConfig,
     /// Sessions and refresh tokens.
     pub sessions: SessionsConfig,
+    /// API keys.
+    pub api_keys: ApiKeysConfig,
+    /// Cleaning up.
+    pub cleanup: CleanupConfig,
     /// Mail: server, sender, what is not told.
     pub mail: MailConfig,
     /// Limits of requests, and the limiter that several processes share.

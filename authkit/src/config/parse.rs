@@ -18,7 +18,8 @@ use crate::secret::{ExposeSecret as _, SecretString};
 /// Reads settings from the text of `authkit.toml` (with the name to call it by) and from environment
 /// variables, which win. Reports ALL that is wrong, not only the first thing.
 ///
-/// - Keys of the file are the names of [`settings`](super::settings) in small letters, and `[[roles]]`.
+/// - Keys of the file are the names of [`settings`](super::settings) in small letters, `[[roles]]` and
+///   `[[resource_types]]`.
 ///   An unknown key is an error. Unknown environment names are ignored, near misses warned about.
 /// - `NAME_FILE` (in the file: `name_file`) names a file that holds the value, for secrets and
 ///   `DATABASE_URL`. It is read through `read_file`; a relative path starts at the working directory.
@@ -52,6 +53,10 @@ pub(super) fn read(
     if let Some((roles, origin)) = file.roles.take() {
         reader.draft.config.accounts.roles = roles;
         reader.origins.insert("roles", origin);
+    }
+    if let Some((types, origin)) = file.resource_types.take() {
+        reader.draft.config.authz.resource_types = types;
+        reader.origins.insert("resource_types", origin);
     }
     let settings = Settings {
         config: reader.draft.config,

@@ -56,6 +56,11 @@ cors_origins = [\"https://app.example.com\"]
 name = \"REVIEWER\"
 permissions = [\"documents:read\", \"documents:review\"]
 description = \"Reads and judges documents.\"
+
+[[resource_types]]
+name = \"project\"
+roles = { owner = [\"*\"], reviewer = [\"read\", \"review\"], viewer = [\"read\"] }
+from_org = { owner = \"owner\", member = \"viewer\" }
 ```
 
 - An unknown key in `authkit.toml`, a value that cannot be read, an empty value, a value out of range: the process

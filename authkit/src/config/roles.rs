@@ -18,7 +18,7 @@ pub(super) fn is_role_name(name: &str) -> bool {
 }
 
 /// Whether `permission` is `*`, or parts of `[A-Za-z0-9_.-]` between colons, the last of which may be `*`.
-fn is_permission(permission: &str) -> bool {
+pub(super) fn is_permission(permission: &str) -> bool {
     let mut parts: Vec<&str> = permission.split(':').collect();
     if parts.last() == Some(&"*") {
         parts.pop();

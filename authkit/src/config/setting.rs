@@ -8,6 +8,8 @@ pub enum Section {
     Server,
     /// Sign-up, verification, roles.
     Accounts,
+    /// Organisations, roles on resources, invitations.
+    Authorization,
     /// Password policy and hash cost.
     Passwords,
     /// Access tokens and the keys behind all tokens.
@@ -16,6 +18,8 @@ pub enum Section {
     Sessions,
     /// Second factors.
     Mfa,
+    /// API keys.
+    ApiKeys,
     /// Limits of requests.
     Limits,
     /// Locks after failed sign-ins.
@@ -24,20 +28,25 @@ pub enum Section {
     Mail,
     /// Passkeys.
     Passkeys,
+    /// Removing what is of no more use.
+    Cleanup,
 }
 
 impl Section {
     pub(super) const ALL: &[Self] = &[
         Self::Server,
         Self::Accounts,
+        Self::Authorization,
         Self::Passwords,
         Self::Tokens,
         Self::Sessions,
         Self::Mfa,
+        Self::ApiKeys,
         Self::Limits,
         Self::Lockout,
         Self::Mail,
         Self::Passkeys,
+        Self::Cleanup,
     ];
 
     /// The name for people.
@@ -45,13 +54,16 @@ impl Section {
         match self {
             Self::Server => "Server",
             Self::Accounts => "Accounts",
+            Self::Authorization => "Organisations and invitations",
             Self::Passwords => "Passwords",
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
             Self::Mfa => "Second factors",
+            Self::ApiKeys => "API keys",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
             Self::Passkeys => "Passkeys",
+            Self::Cleanup => "Cleaning up",
             Self::Lockout => "Locks after failed sign-ins",
         }
     }

@@ -1,6 +1,9 @@
 //! What may be set to what. One list of rules for settings that were read and for those set in code.
 
 mod accounts;
+mod api_keys;
+mod authz;
+mod cleanup;
 mod limits;
 mod lockout;
 mod mail;
@@ -32,7 +35,10 @@ impl Config {
         let mut report = Report { env: self.env, errors: Vec::new(), warnings: Vec::new() };
         server::judge(self, &mut report);
         accounts::judge(self, has_mailer, &mut report);
+        authz::judge(self, &mut report);
         tokens::judge(self, secrets, &mut report);
+        api_keys::judge(self, &mut report);
+        cleanup::judge(self, secrets, &mut report);
         limits::judge(self, &mut report);
         mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);

@@ -121,6 +121,10 @@ actions! {
     RefreshAhead = "refresh.ahead",
     /// A genuine refresh token refused by the state of account or session.
     RefreshRefused = "refresh.refused",
+    /// An API key was made.
+    ApiKeyCreate = "api_key.create",
+    /// An API key was revoked.
+    ApiKeyRevoke = "api_key.revoke",
     /// So many attempts failed that no more are judged for a time.
     LockoutLock = "lockout.lock",
     /// A further lock, longer than the one before it, or of a whole network. Comes beside its `lockout.lock`.
@@ -133,6 +137,34 @@ actions! {
     RoleRevoke = "role.revoke",
     /// A role was defined or changed.
     RoleDefine = "role.define",
+    /// An organisation was made.
+    OrgCreate = "org.create",
+    /// Name, domain, seats or state of an organisation changed.
+    OrgUpdate = "org.update",
+    /// An organisation, and all roles in it and on its resources, is gone.
+    OrgDelete = "org.delete",
+    /// Authkit was told of a resource on which roles are held.
+    ResourceCreate = "resource.create",
+    /// A resource, and all roles on it, is gone.
+    ResourceDelete = "resource.delete",
+    /// A user was given a role on a resource, or in an organisation.
+    MembershipGrant = "membership.grant",
+    /// A user's role on a resource changed.
+    MembershipChange = "membership.change",
+    /// A user lost his role on a resource.
+    MembershipRevoke = "membership.revoke",
+    /// Somebody was invited.
+    InvitationCreate = "invitation.create",
+    /// An invitation was mailed once more; the link before is dead.
+    InvitationResend = "invitation.resend",
+    /// An invitation was taken back.
+    InvitationRevoke = "invitation.revoke",
+    /// Somebody accepted an invitation.
+    InvitationAccept = "invitation.accept",
+    /// Everything held on an account was read out.
+    UserExport = "user.export",
+    /// An account and all that hung on it was removed for good at its owner's wish.
+    UserErase = "user.erase",
     /// An operator filled the limits of an address, an e-mail or a user again.
     LimitsReset = "limits.reset",
     /// A data key was made.

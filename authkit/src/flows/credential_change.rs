@@ -2,6 +2,7 @@
 //! one dead. Whatever began before cannot finish: the statements that begin a session or use a link ask for the
 //! epoch.
 
+use crate::api_keys::store as api_keys;
 use crate::audit::Entry;
 use crate::db::Tx;
 use crate::devices::store as devices;
@@ -35,20 +36,23 @@ pub(crate) struct CredentialsChanged {
 pub(crate) enum ProvedBy {
     /// A link that sets a new password.
     Reset,
+    /// An invitation.
+    Invitation,
 }
 
 impl ProvedBy {
     const fn name(self) -> &'static str {
         match self {
             Self::Reset => "reset",
+            Self::Invitation => "invitation",
         }
     }
 }
 
 impl Ctx {
     /// A new epoch, all devices forgotten, all sessions but `keep` dead, `keep` carried over; all links dead but those
-    /// that give a former address back; all access tokens void, the kept session's too. Returns the version and how
-    /// many sessions ended; `None` when the account changed since `from`.
+    /// that give a former address back; all access tokens void, the kept session's too. API keys end where no session is
+    /// kept. Returns the version and how many sessions ended; `None` when the account changed since `from`.
     ///
     /// # Errors
     /// [`ErrorKind::Unauthenticated`] when the session to be kept is over: undoes everything.
@@ -86,6 +90,10 @@ impl Ctx {
         mfa::end_of_user(tx.conn(), user, now).await?;
         passkeys::end_challenges_of(tx.conn(), user).await?;
         self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
+        if spare.is_none() {
+            // Nobody who was signed in asked for it: the account may have been in other hands, which made keys.
+            api_keys::revoke_of_user(tx.conn(), user, now).await?;
+        }
         let sessions = u64::try_from(ended.len()).unwrap_or(u64::MAX);
         Ok(Some(CredentialsChanged { version, sessions, spared }))
     }

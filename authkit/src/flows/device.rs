@@ -1,5 +1,6 @@
 //! Devices at sign-in: shown, remembered, used.
 
+use crate::audit::Entry;
 use crate::crypto::keys::KeyPurpose;
 use crate::db::Tx;
 use crate::devices::{self, DeviceToken, NewDevice, Presented};
@@ -36,6 +37,18 @@ impl Device {
     }
 }
 
+/// Whether the owner is to be told of a device.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "the notice hangs on it"]
+pub(crate) struct DeviceNews(bool);
+
+impl DeviceNews {
+    /// The event of a sign-in, with what its notice hangs on.
+    pub(crate) fn on(self, entry: Entry) -> Entry {
+        if self.0 { entry.detail("new_device", true) } else { entry }
+    }
+}
+
 impl Ctx {
     /// The device that a token shows, if we made that token for that e-mail. Costs no statement, except once a second
     /// for a key that is not known yet.
@@ -61,7 +74,8 @@ impl Ctx {
             .db
             .read(move |conn| Box::pin(async move { devices::store::owner(conn, &device, &key).await }))
             .await?;
-        Ok((owner == Some(user)).then_some(shown))
+        let own = owner.filter(|(owner, _)| *owner == user);
+        Ok(own.map(|(_, last_used_at)| Presented { last_used_at: Some(last_used_at), ..shown }))
     }
 
     /// The device that an attempt showed and that counted, else a new one.
@@ -74,18 +88,24 @@ impl Ctx {
         Ok(Device::New(DeviceToken::issue(kid, &key, id, email.key(), &*self.random)?))
     }
 
-    /// In the transaction that begins the session, after its user's row was taken.
+    /// In the transaction that begins the session, after its user's row was taken. Returns whether the user is
+    /// to be told: of a device that did not show itself, and of which nothing else was seen before either.
     pub(crate) async fn remember_device(
         &self,
         tx: &mut Tx<'_>,
         device: &Device,
         started: &Started,
-    ) -> Result<()> {
+    ) -> Result<DeviceNews> {
         let (session, now) = (&started.session, self.now());
         match device {
-            Device::Known(known) => devices::store::touch(tx.conn(), known.id, now).await,
+            Device::Known(known) if known.is_due(now) => {
+                devices::store::touch(tx.conn(), known.id, now).await?;
+                Ok(DeviceNews(false))
+            }
+            Device::Known(_) => Ok(DeviceNews(false)),
             Device::New(new) => {
-                devices::store::insert(tx.conn(), new, session.user_id, session.epoch, now).await
+                devices::store::insert(tx.conn(), new, session.user_id, session.epoch, now).await?;
+                Ok(DeviceNews(started.elsewhere))
             }
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::config::{LimitsConfig, Rate};
-use crate::ids::{SessionId, UserId};
+use crate::ids::{ApiKeyId, SessionId, UserId};
 use crate::users::Email;
 
 /// What a limit counts by.
@@ -23,6 +23,8 @@ pub enum LimitAxis {
     User,
     /// The session, where the user is not known.
     Session,
+    /// The API key.
+    ApiKey,
 }
 
 /// A limit of the library.
@@ -54,10 +56,12 @@ limits! {
     RESEND_EMAIL: "resend_email" by Email as reset_email;
     MAIL_RECIPIENT: "mail_recipient" by Email as mail_recipient;
     MAIL_SENDER: "mail_sender" by User as mail_recipient;
+    INVITE_USER: "invite_user" by User as invite_user;
     MFA_USER: "mfa_user" by User as mfa_user;
     LINK_IP: "link_ip" by Address as link_ip;
     REFRESH_USER: "refresh_user" by User as refresh_user;
     REFRESH_SESSION: "refresh_session" by Session as refresh_user;
+    API_KEY: "api_key" by ApiKey as api_key;
     FALLBACK_IP: "fallback_ip" by Address as fallback_ip;
 }
 
@@ -77,6 +81,8 @@ pub(crate) enum Door<'a> {
     Resend { email: &'a Email },
     /// A signed-in user who has something mailed to an address of his choice.
     ChangeEmail { user: UserId, email: &'a Email },
+    /// Having an invitation mailed to an address of one's choice.
+    Invite { user: UserId, email: &'a Email },
     /// A second factor of a known user, at whatever door.
     SecondFactor { user: UserId },
     /// Using a mailed link or its code.
@@ -85,6 +91,8 @@ pub(crate) enum Door<'a> {
     Refresh { user: Option<UserId>, session: SessionId },
     /// A sign-in by passkey: nobody is known before its answer is judged.
     Passkey,
+    /// Any use of an API key.
+    ApiKey { key: ApiKeyId },
     /// Any door that judges a credential or writes, and has no limit of its own.
     Other,
 }
@@ -98,6 +106,7 @@ pub(crate) enum Subject<'a> {
     Device(Uuid),
     User(UserId),
     Session(SessionId),
+    ApiKey(ApiKeyId),
 }
 
 impl<'a> Door<'a> {
@@ -127,11 +136,17 @@ impl<'a> Door<'a> {
                 (MAIL_SENDER, User(user)),
                 (MAIL_RECIPIENT, Subject::Email(email)),
             ],
+            Self::Invite { user, email } => vec![
+                (FALLBACK_IP, Client),
+                (INVITE_USER, User(user)),
+                (MAIL_RECIPIENT, Subject::Email(email)),
+            ],
             Self::SecondFactor { user } => vec![(FALLBACK_IP, Client), (MFA_USER, User(user))],
             Self::Link => vec![(LINK_IP, Client)],
             Self::Refresh { user: Some(id), .. } => vec![(REFRESH_USER, User(id))],
             Self::Refresh { session, .. } => vec![(REFRESH_SESSION, Session(session))],
             Self::Passkey => vec![(LOGIN_IP, Client)],
+            Self::ApiKey { key } => vec![(API_KEY, Subject::ApiKey(key))],
             Self::Other => vec![(FALLBACK_IP, Client)],
         }
     }

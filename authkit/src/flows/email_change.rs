@@ -29,10 +29,10 @@ impl Ctx {
     ) -> Result<()> {
         self.outbox.require()?;
         let new = Email::parse(new_email, "/new_email").map_err(|fault| Error::validation(vec![fault]))?;
-        self.require_current(auth).await?;
+        let (record, session) = self.require_current_session(auth).await?;
         self.require_fresh(auth).await?;
         self.limit(Door::ChangeEmail { user: auth.user_id(), email: &new }, meta).await?;
-        let (user, session, meta_in) = (auth.user_id(), auth.session_id(), meta.clone());
+        let (user, session, meta_in) = (record.user.id, session.id, meta.clone());
         self.decide(meta, Action::EmailChangeRequest, Some(user), move |ctx, tx| {
             let (new, meta) = (new.clone(), meta_in.clone());
             Box::pin(async move { ctx.request_email_change_in(tx, user, session, &new, &meta).await })

@@ -9,7 +9,7 @@ use crate::crypto::mac;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::flows::Ctx;
-use crate::ids::{SessionId, UserId};
+use crate::ids::{InvitationId, SessionId, UserId};
 use crate::links::{CODE_LIFE, Draft, LinkPurpose, LinkSecret, Subject, store as links};
 use crate::mail::{Mail, Template, ToldLink, locale_of};
 use crate::secret::{ExposeSecret as _, SecretString};
@@ -90,7 +90,8 @@ impl Ctx {
             LinkPurpose::VerifyEmail => self.config.accounts.verify_ttl,
             LinkPurpose::ResetPassword => self.config.accounts.reset_ttl,
             LinkPurpose::ChangeEmail => CHANGE_LIFE,
-            LinkPurpose::UndoEmail | LinkPurpose::Invitation => UNDO_LIFE,
+            LinkPurpose::UndoEmail => UNDO_LIFE,
+            LinkPurpose::Invitation => self.config.authz.invite_ttl,
             LinkPurpose::Unlock => UNLOCK_LIFE,
         }
     }
@@ -137,6 +138,47 @@ impl Ctx {
             expires_at: now + self.link_life(purpose),
         };
         self.draw(tx, &draft, now).await.map(|_| ())
+    }
+
+    /// Makes the link of an invitation; the one before it is gone. It needs no account, and its row says no address.
+    pub(crate) async fn issue_invitation(
+        &self,
+        tx: &mut Tx<'_>,
+        invitation: InvitationId,
+        email: &Email,
+    ) -> Result<IssuedLink> {
+        let (now, purpose) = (self.now(), LinkPurpose::Invitation);
+        let draft = Draft {
+            purpose,
+            subject: Subject::Invitation(invitation),
+            epoch: None,
+            address: None,
+            address_hash: self.address_hash(email)?,
+            session: None,
+            expires_at: now + self.link_life(purpose),
+        };
+        let secret = self.draw(tx, &draft, now).await?;
+        Ok(IssuedLink { purpose, secret, expires_at: draft.expires_at })
+    }
+
+    /// Puts an invitation into the outbox. Whoever it goes to may have no account, hence no language.
+    pub(crate) async fn mail_invitation(
+        &self,
+        tx: &mut Tx<'_>,
+        to: &str,
+        (role, organisation): (&str, Option<&str>),
+        link: &IssuedLink,
+    ) -> Result<()> {
+        let (unit, count) = lasts(link.purpose, link.expires_at.since(self.now()));
+        let mut mail = Mail::new(Template::Invitation, to)
+            .token(link.secret.token.expose_secret())
+            .var("role", role)
+            .var(unit, count)
+            .not_after(link.expires_at);
+        if let Some(organisation) = organisation {
+            mail = mail.var("organisation", organisation);
+        }
+        self.outbox.enqueue(tx, mail).await.map(|_| ())
     }
 
     async fn draw(&self, tx: &mut Tx<'_>, draft: &Draft<'_>, now: Timestamp) -> Result<LinkSecret> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::audit::Entry;
+use crate::authz::orgs::store as orgs;
 use crate::crypto::password::{Admission, Verification};
 use crate::devices::Presented;
 use crate::error::{Error, ErrorKind, FieldCode, Result};
 use crate::events::Action;
-use crate::flows::assurance::fresh;
 use crate::flows::attempt::{Factor, Reservation, Target};
 use crate::flows::doors::Door;
 use crate::flows::{Authenticated, Ctx};
@@ -50,7 +50,7 @@ impl Ctx {
         let factors = self.factors_of(user).await?;
         if factors.any() {
             // The present password counts for itself only while there is nothing stronger (contract 4.14).
-            fresh(auth, factors)?;
+            self.require_fresh_with(auth, factors)?;
         }
         let email = &current.user.email;
         let new =
@@ -151,7 +151,16 @@ impl Ctx {
         meta: &RequestMeta,
     ) -> Result<SecretString> {
         let email = Email::parse(email, "/email").ok();
-        let context = policy::Context { email_local: email.as_ref().map(Email::local_part), words: &[] };
+        let names = match user {
+            Some(user) => {
+                let read =
+                    self.db.read(move |conn| Box::pin(async move { orgs::names_of_user(conn, user).await }));
+                read.await?
+            }
+            None => Vec::new(),
+        };
+        let words: Vec<&str> = names.iter().map(String::as_str).collect();
+        let context = policy::Context { email_local: email.as_ref().map(Email::local_part), words: &words };
         let password =
             policy::check(&self.config.passwords, password, &context, pointer).map_err(Error::validation)?;
         self.check_breach(password, pointer, user, meta).await

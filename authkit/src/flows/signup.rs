@@ -103,6 +103,8 @@ impl Ctx {
         tx.rollback_to(point).await?;
         if self.verification() == EmailVerification::Required {
             self.sign_up_known(tx, new, hash).await?;
+            // As for a new one, whose answer is the same.
+            self.idempotency.effected(tx, meta.claim).await?;
         }
         let entry = Entry::failure(Action::UserSignUp, None, "email_taken").detail("email_hash", fingerprint);
         self.audit.record(tx, meta, entry).await?;
@@ -110,7 +112,7 @@ impl Ctx {
     }
 
     /// Password and roles of a new account.
-    async fn furnish(&self, tx: &mut Tx<'_>, new: &NewRecord, hash: &str) -> Result<()> {
+    pub(crate) async fn furnish(&self, tx: &mut Tx<'_>, new: &NewRecord, hash: &str) -> Result<()> {
         let now = self.now();
         passwords::set(tx.conn(), new.id, hash, now).await?;
         for role in &self.config.accounts.default_roles {

@@ -90,7 +90,7 @@ impl Passkeys<'_> {
 
     /// The caller's passkeys, oldest first.
     pub async fn own(&self, auth: &Authenticated) -> Result<Vec<Passkey>> {
-        self.of(auth.user_id()).await
+        self.of(auth.signed_in()?.sub).await
     }
 
     /// A user's passkeys, oldest first.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::ids::{LinkId, SessionId, UserId};
+use crate::ids::{InvitationId, LinkId, SessionId, UserId};
 use crate::secret::SecretString;
 use crate::time::Timestamp;
 
@@ -101,6 +101,8 @@ pub(crate) enum Subject {
     User(UserId),
     /// The link itself: several of that purpose live side by side.
     Itself(UserId),
+    /// An invitation: sending it again replaces its link. Nobody needs an account to use it.
+    Invitation(InvitationId),
     /// Nobody: a row that nothing opens, so that an unknown address costs what a known one costs (R5).
     Decoy,
 }
@@ -144,6 +146,8 @@ impl EndReason {
 pub(crate) struct LinkRecord {
     pub(crate) id: LinkId,
     pub(crate) user: Option<UserId>,
+    /// Of an invitation: which.
+    pub(crate) invitation: Option<InvitationId>,
     pub(crate) address: Option<String>,
     pub(crate) session: Option<SessionId>,
     pub(crate) created_at: Timestamp,

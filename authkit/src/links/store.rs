@@ -7,13 +7,13 @@ use super::token::{CODE_LIFE, LinkSecret, LinkToken, new_code};
 use crate::crypto::key_id::KeyId;
 use crate::db::{Conn, on_db, row};
 use crate::error::Result;
-use crate::ids::{LinkId, SessionId, UserId};
+use crate::ids::{InvitationId, LinkId, SessionId, UserId};
 use crate::random::SecureRandom;
 use crate::time::Timestamp;
 
 macro_rules! columns {
     () => {
-        "id, user_id, address, session_id, created_at, expires_at, end_reason"
+        "id, purpose, subject, user_id, address, session_id, created_at, expires_at, end_reason"
     };
 }
 
@@ -49,6 +49,9 @@ const END_OF_USER: &str = "UPDATE authkit_links SET ended_at = $2, end_reason = 
 /// Undo links made at `$4` or later.
 const END_UNDO: &str = "UPDATE authkit_links SET ended_at = $2, end_reason = $3
     WHERE user_id = $1 AND ended_at IS NULL AND purpose = 'undo_email' AND created_at >= $4";
+/// Of one subject, of one purpose.
+const END_ONE: &str = "UPDATE authkit_links SET ended_at = $3, end_reason = $4
+    WHERE purpose = $1 AND subject = $2 AND ended_at IS NULL";
 const END_ALL: &str = "UPDATE authkit_links SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL";
 /// Whether an account other than `$3` may still get this address back.
 const RESERVED: &str = "SELECT EXISTS (SELECT 1 FROM authkit_links WHERE purpose = 'undo_email'
@@ -59,8 +62,8 @@ const SWEEP: &str = "DELETE FROM authkit_links WHERE id IN
 
 row! {
     struct LinkRow {
-        id: Uuid, user_id: Option<Uuid>, address: Option<String>, session_id: Option<Uuid>, created_at: i64,
-        expires_at: i64, end_reason: Option<String>,
+        id: Uuid, purpose: String, subject: Vec<u8>, user_id: Option<Uuid>, address: Option<String>,
+        session_id: Option<Uuid>, created_at: i64, expires_at: i64, end_reason: Option<String>,
     }
 }
 
@@ -70,9 +73,12 @@ row! {
 
 impl From<LinkRow> for LinkRecord {
     fn from(row: LinkRow) -> Self {
+        let invites = row.purpose == LinkPurpose::Invitation.name();
+        let invitation = Uuid::from_slice(&row.subject).ok().filter(|_| invites);
         Self {
             id: LinkId::from_uuid(row.id),
             user: row.user_id.map(UserId::from_uuid),
+            invitation: invitation.map(InvitationId::from_uuid),
             address: row.address,
             session: row.session_id.map(SessionId::from_uuid),
             created_at: Timestamp::from_micros(row.created_at),
@@ -107,6 +113,7 @@ pub(crate) async fn issue(
     let (user, subject) = match draft.subject {
         Subject::User(user) => (Some(user), user.as_uuid().as_bytes().to_vec()),
         Subject::Itself(user) => (Some(user), id.as_uuid().as_bytes().to_vec()),
+        Subject::Invitation(id) => (None, id.as_uuid().as_bytes().to_vec()),
         Subject::Decoy => (None, draft.address_hash.to_vec()),
     };
     let () = on_db!(conn, |c| sqlx::query(ISSUE)
@@ -224,6 +231,24 @@ pub(crate) async fn end_undo_since(
         .execute(c)
         .await
         .map(|done| done.rows_affected()))?)
+}
+
+/// Ends the link of an invitation. Nothing depends on it: a link whose invitation is over is refused.
+pub(crate) async fn end_of_invitation(
+    conn: &mut Conn<'_>,
+    invitation: InvitationId,
+    reason: EndReason,
+    now: Timestamp,
+) -> Result<()> {
+    let () = on_db!(conn, |c| sqlx::query(END_ONE)
+        .bind(LinkPurpose::Invitation.name())
+        .bind(invitation.as_uuid().as_bytes().to_vec())
+        .bind(now.as_micros())
+        .bind(reason.name())
+        .execute(c)
+        .await
+        .map(|_| ()))?;
+    Ok(())
 }
 
 /// Ends every link there is.

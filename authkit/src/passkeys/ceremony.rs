@@ -173,6 +173,18 @@ pub(crate) fn credential_id(credential: &Value) -> Option<Vec<u8>> {
     from_base64url(id).filter(|id| (1..=MAX_CREDENTIAL_ID).contains(&id.len()))
 }
 
+/// Whether the page that asked stood in a frame of another origin (WebAuthn section 7.2, step 13): somebody else's page
+/// may have led the user to it. Judged here for all ceremonies; the crate looks at it in registrations only.
+#[cfg_attr(not(feature = "webauthn"), expect(dead_code, reason = "only a judge asks"))]
+fn is_framed(credential: &Value) -> bool {
+    let said = credential.pointer("/response/clientDataJSON").and_then(Value::as_str);
+    let said = said.and_then(from_base64url).and_then(|json| serde_json::from_slice::<Value>(&json).ok());
+    // What cannot be read is refused as such.
+    said.is_some_and(|said| {
+        said.get("crossOrigin") == Some(&Value::Bool(true)) || said.get("topOrigin").is_some()
+    })
+}
+
 /// What the browser says of how it reached the key: known words only, each once.
 #[cfg_attr(not(feature = "webauthn"), expect(dead_code, reason = "only a judge asks"))]
 fn transports(credential: &Value) -> Vec<String> {

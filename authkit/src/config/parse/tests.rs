@@ -92,6 +92,9 @@ const GOOD: &[Good] = &[
     ("DEFAULT_ROLES", "user,STUDENT", "\"user,STUDENT\"", |s| {
         s.config.accounts.default_roles == ["user", "STUDENT"]
     }),
+    ("ORG_SELF_SERVICE", "true", "true", |s| s.config.authz.org_self_service),
+    ("INVITE_EXPIRE_DAYS", "3", "3", |s| s.config.authz.invite_ttl == Duration::from_hours(72)),
+    ("RL_INVITE_USER_LIMIT", "7/2h", "\"7/2h\"", |s| s.config.limits.invite_user.limit.get() == 7),
     ("SEED_DEMO_ACCOUNTS", "true", "true", |s| s.config.accounts.seed_demo_accounts),
     ("PASSWORD_MIN_LENGTH", "15", "15", |s| s.config.passwords.min_length == 15),
     ("PASSWORD_MIN_STRENGTH", "3", "3", |s| s.config.passwords.min_strength == 3),
@@ -147,6 +150,14 @@ const GOOD: &[Good] = &[
     ("RL_MFA_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.mfa_user == RATE),
     ("RL_LINK_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.link_ip == RATE),
     ("RL_S3_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.s3_user == RATE),
+    ("RL_API_KEY_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.api_key == RATE),
+    ("CLEANUP_INTERVAL", "0", "\"0\"", |s| s.config.cleanup.interval.is_zero()),
+    ("AUDIT_RETENTION_DAYS", "30", "30", |s| s.config.cleanup.audit_retention == Duration::from_hours(720)),
+    ("INTERNAL_CLEANUP_TOKEN", "CANARY", "\"CANARY\"", |s| {
+        s.secrets.internal_cleanup_token.as_ref().is_some_and(|key| key.expose_secret() == "CANARY")
+    }),
+    ("API_KEY_EXPIRE_DAYS", "30", "30", |s| s.config.api_keys.ttl == Duration::from_hours(720)),
+    ("API_KEY_MAX_EXPIRE_DAYS", "400", "400", |s| s.config.api_keys.max_ttl == Duration::from_hours(9600)),
     ("RL_FALLBACK_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.fallback_ip == RATE),
     (
         "REDIS_URL",

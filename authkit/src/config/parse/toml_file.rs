@@ -1,4 +1,4 @@
-//! `authkit.toml`: flat keys and `[[roles]]`, each with the line on which it stands.
+//! `authkit.toml`: flat keys, `[[roles]]` and `[[resource_types]]`, each with the line on which it stands.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::hidden;
-use crate::config::RoleDefinition;
 use crate::config::near::nearest;
 use crate::config::problem::{Origin, SettingError};
 use crate::config::setting::{Kind, Setting};
 use crate::config::table::settings;
+use crate::config::{ResourceType, RoleDefinition};
 use crate::secret::SecretString;
 
 /// A key may be this many edits away from the one that an error proposes.
@@ -30,6 +30,7 @@ pub(super) type Layer = BTreeMap<String, (SecretString, Origin)>;
 pub(super) struct FileContent {
     pub(super) layer: Layer,
     pub(super) roles: Option<(Vec<RoleDefinition>, Origin)>,
+    pub(super) resource_types: Option<(Vec<ResourceType>, Origin)>,
 }
 
 /// Reads the file as far as it can be read and reports the rest.
@@ -50,12 +51,20 @@ pub(super) fn read(source: &TomlText<'_>, errors: &mut Vec<SettingError>) -> Fil
         let origin = source.at(key.span().start);
         let result = if name == "roles" {
             roles(source, value, errors).map(|roles| content.roles = Some((roles, origin.clone())))
+        } else if name == "resource_types" {
+            resource_types(source, value, errors)
+                .map(|types| content.resource_types = Some((types, origin.clone())))
         } else if let Some(kind) = kind_of(name) {
             text_of(kind, value.get_ref()).map(|text| {
                 content.layer.insert(name.to_owned(), (text, origin.clone()));
             })
         } else {
-            Err(unknown(name, keys().chain([("roles".to_owned(), Kind::List)]).map(|(key, _)| key)))
+            Err(unknown(
+                name,
+                keys()
+                    .chain(["roles", "resource_types"].map(|key| (key.to_owned(), Kind::List)))
+                    .map(|(key, _)| key),
+            ))
         };
         if let Err((problem, fix)) = result {
             errors.push(SettingError::new(name.to_owned(), origin, problem, fix));
@@ -185,6 +194,69 @@ fn role_field(role: &mut RoleDefinition, key: &str, value: &DeValue<'_>) -> Resu
                 value.as_array().and_then(strings).ok_or_else(|| wrong_type(Kind::List, value))?;
         }
         _ => return Err(unknown(key, ["name", "permissions", "description"].map(String::from).into_iter())),
+    }
+    Ok(())
+}
+
+fn resource_types(
+    source: &TomlText<'_>,
+    value: &Spanned<DeValue<'_>>,
+    errors: &mut Vec<SettingError>,
+) -> Result<Vec<ResourceType>, Fault> {
+    let wrong = || {
+        let problem = format!("has the wrong type, {}", value.get_ref().type_str());
+        (problem, "start each kind with a line [[resource_types]]".to_owned())
+    };
+    let items = value.get_ref().as_array().ok_or_else(wrong)?;
+    let mut out = Vec::with_capacity(items.len());
+    for item in items {
+        let table = item.get_ref().as_table().ok_or_else(wrong)?;
+        let before = errors.len();
+        let mut kind = ResourceType::default();
+        for (key, value) in table {
+            if let Err((problem, fix)) = type_field(&mut kind, key.get_ref(), value.get_ref()) {
+                let name = format!("resource_types.{}", key.get_ref());
+                errors.push(SettingError::new(name, source.at(key.span().start), problem, fix));
+            }
+        }
+        if !table.contains_key("name") {
+            let (origin, fix) = (source.at(item.span().start), "give the kind a name");
+            errors.push(SettingError::new("resource_types.name", origin, "is missing", fix));
+        }
+        if errors.len() == before {
+            out.push(kind);
+        }
+    }
+    Ok(out)
+}
+
+fn type_field(kind: &mut ResourceType, key: &str, value: &DeValue<'_>) -> Result<(), Fault> {
+    let table = |fix: &str| {
+        let problem = format!("has the wrong type, {}", value.type_str());
+        value.as_table().ok_or_else(|| (problem, fix.to_owned()))
+    };
+    match key {
+        "name" => {
+            let text = value.as_str().ok_or_else(|| wrong_type(Kind::Text, value))?;
+            text.clone_into(&mut kind.name);
+        }
+        "roles" => {
+            for (role, permissions) in table("write { ROLE = [\"PERMISSION\", …], … }")? {
+                let items = permissions.get_ref().as_array();
+                let texts: Option<Vec<String>> = items.and_then(|items| {
+                    items.iter().map(|item| item.get_ref().as_str().map(ToOwned::to_owned)).collect()
+                });
+                let texts = texts.ok_or_else(|| wrong_type(Kind::List, permissions.get_ref()))?;
+                kind.roles.insert(role.get_ref().to_string(), texts);
+            }
+        }
+        "from_org" => {
+            for (from, to) in table("write { ORG_ROLE = \"ROLE\", … }")? {
+                let text = to.get_ref().as_str().ok_or_else(|| wrong_type(Kind::Text, to.get_ref()))?;
+                kind.from_org.insert(from.get_ref().to_string(), text.to_owned());
+            }
+        }
+        _ => return Err(unknown(key, ["name", "roles", "from_org"].map(String::from).into_iter())),
     }
     Ok(())
 }

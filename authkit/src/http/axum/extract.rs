@@ -159,3 +159,22 @@ where
         id.map(Self).ok_or_else(|| ErrorKind::NotFound.into())
     }
 }
+
+/// The two ids in the path. What is no id names nothing: 404.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PathIds<A, B>(pub(super) A, pub(super) B);
+
+impl<S, A, B> FromRequestParts<S> for PathIds<A, B>
+where
+    S: Send + Sync,
+    A: FromStr + fmt::Debug,
+    B: FromStr + fmt::Debug,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = <Path<(String, String)> as FromRequestParts<S>>::from_request_parts(parts, state).await;
+        let ids = path.ok().and_then(|Path((a, b))| Some((a.parse().ok()?, b.parse().ok()?)));
+        ids.map(|(a, b)| Self(a, b)).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}

@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use futures_util::TryStreamExt as _;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use http::request::Parts;
 
 use super::error::ApiError;
 use super::state::AuthState;
@@ -32,12 +33,16 @@ where
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        if !json::is_json(&parts.headers) {
-            return Err(ApiError::new(Code::UnsupportedMediaType));
-        }
-        let bytes = read_body(&parts.headers, body).await?;
-        Ok(Self(json::read(&bytes)?))
+        Ok(Self(json::read(&body_of(&parts, body).await?)?))
     }
+}
+
+/// The bytes of a body that says to be JSON.
+pub(super) async fn body_of(parts: &Parts, body: Body) -> Result<Vec<u8>, ApiError> {
+    if !json::is_json(&parts.headers) {
+        return Err(ApiError::new(Code::UnsupportedMediaType));
+    }
+    read_body(&parts.headers, body).await
 }
 
 /// The refresh token of a request: from its body, or in cookie mode from its cookie.

@@ -6,7 +6,7 @@ use webauthn_rs::prelude::{
     RegisterPublicKeyCredential, Url, Webauthn, WebauthnBuilder, WebauthnError,
 };
 
-use super::{Asserted, Begun, Flaw, Holder, NewKey, credential_id, transports};
+use super::{Asserted, Begun, Flaw, Holder, NewKey, credential_id, is_framed, transports};
 use crate::config::Config;
 use crate::crypto::strict::to_base64url;
 use crate::error::{Error, Result};
@@ -70,6 +70,9 @@ impl Judge {
         let Ok(answer) = serde_json::from_value::<RegisterPublicKeyCredential>(credential.clone()) else {
             return Ok(Err(Flaw::MALFORMED));
         };
+        if is_framed(credential) {
+            return Ok(Err(Flaw("origin")));
+        }
         let key = match self.rp.finish_passkey_registration(&answer, &state) {
             Ok(key) => key,
             Err(error) => return Ok(Err(flaw(&error))),
@@ -114,6 +117,9 @@ impl Judge {
         let Ok(answer) = serde_json::from_value::<PublicKeyCredential>(credential.clone()) else {
             return Ok(Err(Flaw::MALFORMED));
         };
+        if is_framed(credential) {
+            return Ok(Err(Flaw("origin")));
+        }
         let judged = match self.rp.finish_discoverable_authentication_v2(&answer, state, &key) {
             Ok(judged) => judged,
             Err(error) => return Ok(Err(flaw(&error))),

@@ -45,7 +45,7 @@ pub(super) async fn perform(
         "session-end" => {
             let (auth, id): (_, SessionId) = (caller.full()?, id(form)?);
             kit.sessions().end_own(auth, id, meta).await?;
-            let own = id == auth.session_id();
+            let own = Some(id) == auth.session_id();
             Ok(if own { signed_out(done("signed-out")) } else { done("session-ended") })
         }
         "sessions-end" => {

@@ -62,7 +62,7 @@ fn bodies_take_nothing_that_is_not_named() {
         assert_eq!(operation["requestBody"]["required"], json!(true), "{name}");
         seen += 1;
     }
-    assert_eq!(seen, 15);
+    assert_eq!(seen, 23);
 }
 
 #[test]

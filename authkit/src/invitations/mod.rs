@@ -1,0 +1,8 @@
+//! Invitations: who is asked to come where, as what, by whom. The secret is a mailed link of its own purpose; here is
+//! what it is bound to.
+
+mod model;
+pub(crate) mod store;
+
+pub(crate) use model::Ended;
+pub use model::{Invitation, InvitationState, NewInvitation};
