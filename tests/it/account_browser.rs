@@ -221,3 +221,54 @@ async fn an_old_sign_in_is_confirmed_and_other_devices_are_signed_out() {
     assert!(browser.cookies().await.is_empty());
     world.assert_no_fault().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invitations_are_taken_with_a_new_account_and_with_an_old_one() {
+    let world = World::start(&[("ORG_SELF_SERVICE", "true")]).await;
+    let (client, browser) = (world.client(), &world.browser);
+    let ann = client.bearer(&newcomer(&client, "ann@example.com").await.access);
+    sign_up(&client, "carol@example.com").await;
+    let org = ann.post("/v1/orgs", json!({"name": "Clinic"})).await.expect(201).str("/id").to_owned();
+    for email in ["bob@example.com", "carol@example.com"] {
+        let body = json!({"email": email, "role": "member", "org_id": org});
+        ann.post("/v1/invitations", body).await.expect(201);
+    }
+    let members = async || ann.get(&format!("/v1/orgs/{org}/members")).await.expect(200).text;
+
+    let link = world.link("bob@example.com", "accept-invitation").await;
+    browser.allow_scripts(false).await;
+    browser.open(&link).await;
+    assert_accessible(browser, "invitation").await;
+    browser.set_size(780, 700).await;
+    browser.photograph("invitation").await;
+    let fill_in = async |name: &str, password: &str| {
+        for (field, text) in [("#name", name), ("#new_password", password), ("#repeat", password)] {
+            browser.find(field).await.clear().await;
+            browser.find(field).await.type_text(text).await;
+        }
+        browser.find("button").await.click().await;
+    };
+    fill_in("Bob", "password1").await;
+    browser.wait_for_text("Please correct what is marked below.").await;
+    assert_eq!(browser.find("#new_password").await.attribute("aria-invalid").await.as_deref(), Some("true"));
+    fill_in("Bob", PASSWORD).await;
+    browser.wait_for_text("You have joined").await;
+    browser.photograph("invitation-done").await;
+    browser.find("a").await.click().await;
+    browser.wait_for_text("bob@example.com").await;
+    sign_out(browser).await;
+    browser.open(&link).await;
+    fill_in("Bob", PASSWORD).await;
+    browser.wait_for_text("This invitation is not valid any more.").await;
+
+    // Whoever has an account signs in first, and comes back.
+    browser.open(&world.link("carol@example.com", "accept-invitation").await).await;
+    browser.find("a").await.click().await;
+    sign_in(browser, "carol@example.com").await;
+    browser.wait_for_text("Accept the invitation with your account.").await;
+    browser.photograph("invitation-known").await;
+    browser.find("button").await.click().await;
+    browser.wait_for_text("You have joined").await;
+    assert_eq!(members().await.matches("\"role\"").count(), 3, "{}", members().await);
+    world.assert_no_fault().await;
+}

@@ -182,7 +182,7 @@ async fn the_story_of_mailed_links_runs_as_it_is_told() {
 
     let story = [
         block_with("auth/signup \"{\\\"name\\\": \\\"Ada\\\", $ADA"),
-        block_with("${LINK%"),
+        block_with("curl -s \"$LINK\" | title"),
         block_with("reset() {"),
     ];
     let story = story.join("\n");
@@ -233,6 +233,12 @@ fn no_command_is_left_out() {
         "oathtool --totp -b \"$SECRET\")",
         "--now '+30 seconds'",
         "FRESH=(",
+        "python3 -m venv catcher",
+        "-m aiosmtpd",
+        "SMTP_TLS=none",
+        "auth/signup \"{\\\"name\\\": \\\"Ada\\\", $ADA",
+        "curl -s \"$LINK\" | title",
+        "reset() {",
         "make_key() {",
         "-p authctl -- api-key create",
         "cat > authkit.toml",

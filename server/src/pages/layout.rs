@@ -53,7 +53,7 @@ fn framed(pages: &Pages, status: StatusCode, title: &str, done: bool, content: &
             }
         }
     };
-    (status, [HTML, (CONTENT_SECURITY_POLICY, CSP)], document.into_string()).into_response()
+    (status, [HTML, (CONTENT_SECURITY_POLICY, CSP)], document.into_string() + "\n").into_response()
 }
 
 /// The page of a refusal that leaves nothing to correct.

@@ -146,7 +146,7 @@ async fn perform(
     }
 }
 
-fn same(new: &SecretString, again: &SecretString) -> Result<()> {
+pub(super) fn same(new: &SecretString, again: &SecretString) -> Result<()> {
     if new.expose_secret() == again.expose_secret() {
         return Ok(());
     }
@@ -228,16 +228,32 @@ fn code_fields(email: &str, faults: &[FieldError], focus: bool) -> Markup {
 }
 
 fn password_fields(pages: &Pages, faults: &[FieldError], focus: bool) -> Markup {
-    let (new_fault, repeat_fault) = (fault_of(faults, "/new_password"), fault_of(faults, "/repeat"));
+    new_password(
+        pages,
+        "New password",
+        fault_of(faults, "/new_password").as_deref(),
+        fault_of(faults, "/repeat").as_deref(),
+        focus,
+    )
+}
+
+/// A password to be, twice.
+pub(super) fn new_password(
+    pages: &Pages,
+    label: &str,
+    fault: Option<&str>,
+    repeat_fault: Option<&str>,
+    focus: bool,
+) -> Markup {
     let hint =
         format!("At least {} characters. A few words that nobody connects are good.", pages.min_password());
     let new = Field {
         name: "new_password",
-        label: "New password",
+        label,
         kind: "password",
         autocomplete: "new-password",
         hint: Some(&hint),
-        fault: new_fault.as_deref(),
+        fault,
         focus,
         ..Field::default()
     };
@@ -245,7 +261,7 @@ fn password_fields(pages: &Pages, faults: &[FieldError], focus: bool) -> Markup 
         name: "repeat",
         label: "The same again",
         hint: None,
-        fault: repeat_fault.as_deref(),
+        fault: repeat_fault,
         focus: false,
         ..new.clone()
     };
@@ -253,7 +269,7 @@ fn password_fields(pages: &Pages, faults: &[FieldError], focus: bool) -> Markup 
 }
 
 /// Whether it can be the text of a link's secret. Which one it is, only acting tells.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(plain)
 }

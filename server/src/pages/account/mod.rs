@@ -4,6 +4,7 @@
 
 mod actions;
 mod confirm;
+mod invitation;
 mod passkeys;
 mod session;
 mod sign_in;
@@ -33,7 +34,10 @@ const CSP: HeaderValue = HeaderValue::from_static(
 const REFERRERS: HeaderValue = HeaderValue::from_static("same-origin");
 
 pub(super) fn routes() -> Router<Pages> {
-    Router::new().route("/account", get(show).post(act)).route("/pages/passkeys.js", get(passkeys::script))
+    Router::new()
+        .route("/account", get(show).post(act))
+        .route("/pages/passkeys.js", get(passkeys::script))
+        .route("/accept-invitation", get(invitation::show).post(invitation::accept))
 }
 
 async fn show(
@@ -49,7 +53,7 @@ async fn show(
             caller.keep(response.unwrap_or_else(|error| failed(&pages, error)))
         }
         Ok(None) if query == "forgot" => sign_in::forgot_form(&pages, "", None),
-        Ok(None) => sign_in::form(&pages, "", None),
+        Ok(None) => sign_in::form(&pages, "", "", None),
         Err(error) => failed(&pages, error),
     };
     with_headers(response)
@@ -87,7 +91,7 @@ async fn perform(
     }
     let Some(caller) = caller else {
         let error = Error::new(ErrorKind::Unauthenticated, "no session").with_public("Please sign in first.");
-        return sign_in::form(pages, "", Some(error));
+        return sign_in::form(pages, "", "", Some(error));
     };
     let out = actions::perform(&action, pages, &caller, meta, &mut form).await;
     caller.keep(match out {
@@ -99,9 +103,13 @@ async fn perform(
 
 /// Back to the page, which then says what was done.
 fn done(what: &str) -> Response {
+    go(&format!("account?{what}"))
+}
+
+fn go(to: &str) -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::SEE_OTHER;
-    if let Ok(to) = HeaderValue::try_from(format!("account?{what}")) {
+    if let Ok(to) = HeaderValue::try_from(to) {
         response.headers_mut().insert(http::header::LOCATION, to);
     }
     response

@@ -8,7 +8,8 @@ use axum::response::Response;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue};
 
-use super::{Pages, done};
+use super::{Pages, done, go};
+use crate::pages::links::is_token;
 
 /// Somebody who is signed in.
 pub(super) struct Caller {
@@ -77,12 +78,20 @@ pub(super) fn device(headers: &HeaderMap) -> Option<SecretString> {
     token.starts_with("akd_").then(|| SecretString::from(token))
 }
 
+/// Signed in, and back to the invitation that was opened first, if one was.
+pub(super) fn signed_in_for(tokens: &Tokens, invitation: &str) -> Response {
+    if is_token(invitation) {
+        return with_tokens(go(&format!("accept-invitation?token={invitation}")), tokens);
+    }
+    signed_in(tokens, "signed-in")
+}
+
 /// Signed in, and on to the account.
 pub(super) fn signed_in(tokens: &Tokens, what: &str) -> Response {
     with_tokens(done(what), tokens)
 }
 
-fn with_tokens(mut response: Response, tokens: &Tokens) -> Response {
+pub(super) fn with_tokens(mut response: Response, tokens: &Tokens) -> Response {
     let access = cookies::set(cookies::ACCESS, tokens.access_token.expose_secret(), tokens.expires_in);
     let refresh =
         cookies::set(cookies::REFRESH, tokens.refresh_token.expose_secret(), tokens.refresh_expires_in);

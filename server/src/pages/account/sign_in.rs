@@ -13,14 +13,16 @@ use crate::pages::form::Form;
 use crate::pages::layout::{self, Field, fault_of};
 
 /// The form, and what was wrong with it the last time.
-pub(super) fn form(pages: &Pages, email: &str, error: Option<Error>) -> Response {
+pub(super) fn form(pages: &Pages, email: &str, invitation: &str, error: Option<Error>) -> Response {
     match error {
-        None => layout::page(pages, StatusCode::OK, "Sign in", &fields(email, &[], true)),
-        Some(error) => about(pages, error, "Sign in", |error| fields(email, error.fields(), false)),
+        None => layout::page(pages, StatusCode::OK, "Sign in", &fields(email, invitation, &[], true)),
+        Some(error) => {
+            about(pages, error, "Sign in", |error| fields(email, invitation, error.fields(), false))
+        }
     }
 }
 
-fn fields(email: &str, faults: &[FieldError], focus: bool) -> Markup {
+fn fields(email: &str, invitation: &str, faults: &[FieldError], focus: bool) -> Markup {
     let password = Field {
         name: "password",
         label: "Password",
@@ -28,12 +30,18 @@ fn fields(email: &str, faults: &[FieldError], focus: bool) -> Markup {
         autocomplete: "current-password",
         ..Field::default()
     };
+    let back = to_invitation(invitation);
     html! {
-        (action("sign-in", "Sign in", &html! { (email_field(email, faults, focus)) (password.show()) }))
-        (with_passkey("sign-in-passkey", "sign-in", "Sign in with a passkey", &html! {}))
+        (action("sign-in", "Sign in", &html! { (back) (email_field(email, faults, focus)) (password.show()) }))
+        (with_passkey("sign-in-passkey", "sign-in", "Sign in with a passkey", &back))
         p.other { a href="account?forgot" { "Forgot your password?" } }
         script src="pages/passkeys.js" defer {}
     }
+}
+
+/// The invitation that was opened first goes along with each form.
+fn to_invitation(token: &str) -> Markup {
+    html! { @if !token.is_empty() { (hidden("invitation", token)) } }
 }
 
 fn email_field(value: &str, faults: &[FieldError], focus: bool) -> Markup {
@@ -62,7 +70,8 @@ pub(super) async fn by_password(
     if let Some(device) = session::device(headers) {
         credentials = credentials.with_device_token(device.expose_secret());
     }
-    finish(pages, pages.kit().login(credentials, meta).await, &email)
+    let invitation = form.text("invitation");
+    finish(pages, pages.kit().login(credentials, meta).await, &email, &invitation)
 }
 
 pub(super) async fn by_passkey(
@@ -80,22 +89,28 @@ pub(super) async fn by_passkey(
         ErrorKind::InvalidCredentials => error.with_public("This passkey does not open an account here."),
         _ => error,
     });
-    finish(pages, out, "")
+    finish(pages, out, "", &form.text("invitation"))
 }
 
-fn finish(pages: &Pages, out: authkit::Result<Login>, email: &str) -> Response {
+fn finish(pages: &Pages, out: authkit::Result<Login>, email: &str, invitation: &str) -> Response {
     match out {
-        Ok(Login::Complete(tokens)) => session::signed_in(&tokens, "signed-in"),
-        Ok(Login::SecondFactor(pending)) => {
-            let content = html! {
-                p { "Your password was right. One more step." }
-                (second_factor(&Waiting::from(&pending)))
-            };
-            layout::page(pages, StatusCode::OK, "Second step", &content)
+        Ok(Login::Complete(tokens)) => session::signed_in_for(&tokens, invitation),
+        Ok(Login::SecondFactor(pending)) => second_step(pages, &pending, invitation),
+        Ok(_) => {
+            form(pages, email, invitation, Some(Error::internal("a sign-in that these pages do not know")))
         }
-        Ok(_) => form(pages, email, Some(Error::internal("a sign-in that these pages do not know"))),
-        Err(error) => self::form(pages, email, Some(error)),
+        Err(error) => form(pages, email, invitation, Some(error)),
     }
+}
+
+/// The page that asks for the second factor.
+pub(super) fn second_step(pages: &Pages, pending: &PendingSignIn, invitation: &str) -> Response {
+    let waiting = Waiting { invitation: invitation.to_owned(), ..Waiting::from(pending) };
+    let content = html! {
+        p { "That was right. One more step." }
+        (second_factor(&waiting))
+    };
+    layout::page(pages, StatusCode::OK, "Second step", &content)
 }
 
 /// A sign-in that waits for its second factor, as its form carries it on.
@@ -103,13 +118,14 @@ struct Waiting {
     token: SecretString,
     codes: bool,
     passkeys: bool,
+    invitation: String,
 }
 
 impl From<&PendingSignIn> for Waiting {
     fn from(pending: &PendingSignIn) -> Self {
         let passkeys = pending.factors.contains(&FactorKind::Passkey);
         let codes = pending.factors.iter().any(|factor| *factor != FactorKind::Passkey);
-        Self { token: pending.mfa_token.clone(), codes, passkeys }
+        Self { token: pending.mfa_token.clone(), codes, passkeys, invitation: String::new() }
     }
 }
 
@@ -120,7 +136,7 @@ fn second_factor(waiting: &Waiting) -> Markup {
         (false, true) => "passkeys",
         _ => "codes",
     };
-    let carried = html! { (hidden("mfa_token", waiting.token.expose_secret())) (hidden("kinds", kinds)) };
+    let carried = html! { (hidden("mfa_token", waiting.token.expose_secret())) (hidden("kinds", kinds)) (to_invitation(&waiting.invitation)) };
     html! {
         @if waiting.passkeys {
             (with_passkey("second-factor", "second-factor", "Use a passkey", &carried))
@@ -149,7 +165,7 @@ pub(super) fn code_field(label: &str, focus: bool) -> Markup {
 
 pub(super) async fn complete(pages: &Pages, meta: &RequestMeta, form: &mut Form) -> Response {
     let token = SecretString::from(form.text("mfa_token"));
-    let kinds = form.text("kinds");
+    let (kinds, invitation) = (form.text("kinds"), form.text("invitation"));
     let factor = match form.take("code") {
         Some(code) => Ok(SecondFactor::Code(code.into())),
         None => proof(form).map(SecondFactor::Passkey),
@@ -159,9 +175,10 @@ pub(super) async fn complete(pages: &Pages, meta: &RequestMeta, form: &mut Form)
         Err(error) => Err(error),
     };
     match out {
-        Ok(tokens) => session::signed_in(&tokens, "signed-in"),
+        Ok(tokens) => session::signed_in_for(&tokens, &invitation),
         Err(error) => {
-            let waiting = Waiting { token, codes: kinds != "passkeys", passkeys: kinds != "codes" };
+            let waiting =
+                Waiting { token, codes: kinds != "passkeys", passkeys: kinds != "codes", invitation };
             about(pages, error, "Second step", |_| second_factor(&waiting))
         }
     }
