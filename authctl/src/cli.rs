@@ -1,8 +1,12 @@
 //! The arguments: types only.
 #![expect(clippy::doc_markdown, reason = "these comments are the help that is printed as it stands")]
 
+mod api_key;
 mod authz;
+mod cleanup;
 mod lockout;
+mod mfa;
+mod passkey;
 
 use std::path::PathBuf;
 
@@ -10,8 +14,12 @@ use authkit::mail::{MailState, Template};
 use authkit::{KeyPurpose, UserStatus};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use api_key::ApiKeyCommand;
 pub(crate) use authz::{AuthzCommand, InviteArgs, InviteCommand, MembershipCommand, OrgCommand, TargetArgs};
+pub(crate) use cleanup::CleanupCommand;
 pub(crate) use lockout::{LimitsCommand, LockoutCommand, LockoutWhich};
+pub(crate) use mfa::MfaCommand;
+pub(crate) use passkey::PasskeyCommand;
 
 /// Administers the accounts, roles, sessions and keys of authkit.
 ///
@@ -111,9 +119,18 @@ pub(crate) enum Command {
     /// Signed-in devices
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Passkeys of accounts
+    #[command(subcommand)]
+    Passkey(PasskeyCommand),
+    /// Keys by which scripts and service accounts show who they are
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
     /// Locks after failed attempts, and what counts towards them
     #[command(subcommand)]
     Lockout(LockoutCommand),
+    /// Second factors
+    #[command(subcommand)]
+    Mfa(MfaCommand),
     /// Look at access and refresh tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -123,6 +140,9 @@ pub(crate) enum Command {
     /// Mails: try, look at their words, and what waits in the outbox
     #[command(subcommand)]
     Mail(MailCommand),
+    /// Remove rows that are of no more use: for cron
+    #[command(subcommand)]
+    Cleanup(CleanupCommand),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -444,6 +464,12 @@ pub(crate) enum KeyCommand {
     },
     /// Print the public keys that verify access tokens, as a JWK set
     Jwks,
+    /// Seal what second factors keep in the store anew under the newest MFA_ENCRYPTION_KEY; may be cut off and run again
+    Reencrypt {
+        /// Rows of one transaction
+        #[arg(long, value_name = "COUNT", default_value = "500", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        batch: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -93,6 +93,8 @@ codes! {
         "nothing was changed", "authctl session list";
     SecretRemains = "E-SESSION-2", Partial, "All sessions and keys in the store were replaced, but access tokens are signed with JWT_SECRET, which is a setting: those made before are accepted until they expire.",
         "sessions are over, old access tokens are not", "set JWT_SECRET to a new key and restart every server";
+    PasskeyMissing = "E-PASSKEY-1", NotFound, "There is no passkey of that id.",
+        "nothing was changed", "authctl passkey list USER";
     LockoutMissing = "E-LOCKOUT-1", NotFound, "There is no lockout of that id. What is over is forgotten after a while.",
         "nothing was changed", "authctl lockout list";
     LockoutPartly = "E-LOCKOUT-2", Partial, "Some of the lockouts were cleared; then the store failed.",
@@ -103,12 +105,32 @@ codes! {
         "nothing was changed", "wait until they are full again, or restart the servers; authctl user unlock ends locks, which are another thing";
     LimiterDown = "E-LIMIT-3", Unavailable, "Redis, where the limits are kept, does not answer. Servers go on with half of each limit in memory, or refuse with 503 where REDIS_REQUIRED is set.",
         "no limit was filled again", "start Redis, or mend REDIS_URL, and run it again";
+    ApiKeyMissing = "E-APIKEY-1", NotFound, "There is no API key of that id. Those that are over are forgotten after 30 days.",
+        "nothing was changed", "authctl api-key list --ended";
+    ApiKeyScope = "E-APIKEY-2", Refused, "A key can do no more than its account: a scope is not among what the account's roles permit.",
+        "nothing was made", "authctl user show USER and authctl role show ROLE; then leave the scope out, or grant a role";
+    ApiKeyRefused = "E-APIKEY-3", Refused, "The account is disabled, deleted or not verified, or it has 100 keys already.",
+        "nothing was made", "authctl user show USER; authctl api-key list USER";
+    CleanupLocked = "E-CLEANUP-1", Locked, "Another cleanup is under way, here or on a server.",
+        "nothing was removed by this run", "authctl cleanup status; nothing needs to be done";
+    CleanupPartly = "E-CLEANUP-2", Partial, "Some jobs failed; the others did their work. The log tells why.",
+        "what was removed was of no more use; safe to run again", "authctl doctor, then run it again with -v";
     KeyForeign = "E-KEY-1", Config, "The keys in the store are sealed under another TOKEN_PEPPER.",
         "nothing was read or changed", "give the TOKEN_PEPPER that the store was made with; older ones may follow the newest, separated by commas";
     KeyStatic = "E-KEY-2", Refused, "With HS256 access tokens are signed with JWT_SECRET, which is not kept in the store.",
         "nothing was changed", "set JWT_SECRET to a new key and restart every server";
     KeyMissing = "E-KEY-3", Bad, "A purpose has no active key, or its key is overdue for rotation.",
         "tokens of that purpose may not be made", "authctl key rotate PURPOSE";
+    ReencryptPartly = "E-KEY-4", Partial, "Some seals of second factors were made anew under the newest key; then the store failed.",
+        "every seal opens as before, with the old key or the new one", "authctl doctor, then run it again: what is done is skipped";
+    ReencryptUnreadable = "E-KEY-5", Partial, "Some seals of second factors open with none of the keys in MFA_ENCRYPTION_KEY: a key is missing there, or rows were changed or moved.",
+        "those seals were left as they are; all others are under the newest key", "add the missing key behind the newest one and run it again; where it is lost, authctl mfa reset USER";
+    MfaKeyMissing = "E-MFA-1", Config, "MFA_ENCRYPTION_KEY is not set: no authenticator app can be set up, and no code be checked.",
+        "nothing was changed", "set MFA_ENCRYPTION_KEY to the keys that the store was made with, newest first";
+    MfaNone = "E-MFA-2", Refused, "The account has no second factor for which backup codes could stand in.",
+        "nothing was changed", "authctl mfa status USER";
+    MfaKeyWrong = "E-MFA-3", Bad, "Second factors in the store open with none of the keys in MFA_ENCRYPTION_KEY.",
+        "who has such a factor cannot sign in with it", "add the missing key behind the newest one; where it is lost, authctl mfa reset USER";
     MailMissing = "E-MAIL-1", NotFound, "There is no mail of that id in the outbox. What became of a mail is forgotten after seven days.",
         "nothing was changed", "authctl mail outbox list";
     MailOver = "E-MAIL-2", Refused, "The mail is being sent right now, or it is done with: then its content is wiped, since it held live links, and it cannot be sent again.",

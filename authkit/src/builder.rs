@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use serde::Serialize;
 
+use crate::api_keys::Touches;
 use crate::audit::{Audit, Hook};
 use crate::authz::{ResourceTypes, Roles};
 use crate::config::{Config, Environment, Secrets};
@@ -15,16 +16,18 @@ use crate::crypto::keys::{JWKS_MAX_AGE, KeyTiming, Keys};
 use crate::crypto::password::PasswordHasher;
 use crate::crypto::seal::RootKeys;
 use crate::crypto::verified_cache::{DEFAULT_CAPACITY, VerifiedCache};
-use crate::db::Db;
+use crate::db::{CleanupJob, Db};
 use crate::error::{Error, Result};
 use crate::events::{Event, Publisher};
 use crate::flows::{ClaimsContext, ClaimsSource, Ctx};
+use crate::idempotency::Idempotency;
 use crate::kit::AuthKit;
 use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, MailText, Mailer, Outbox, Template, Texts};
 use crate::meta::RequestMeta;
 use crate::mfa::Seals;
+use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::{SecureRandom, SharedRandom, SystemRandom};
 use crate::secret::{ExposeSecret as _, SecretString};
@@ -50,8 +53,11 @@ pub struct AuthKitBuilder {
     breach: Option<Arc<dyn BreachLookup>>,
     mailer: Option<Arc<dyn Mailer>>,
     mail_texts: Vec<(Template, String, MailText)>,
+    cleanup_jobs: Vec<Arc<dyn CleanupJob>>,
     revocation_capacity: usize,
     define_roles: bool,
+    #[cfg(feature = "testing")]
+    without_limits: bool,
 }
 
 impl AuthKitBuilder {
@@ -68,8 +74,11 @@ impl AuthKitBuilder {
             breach: None,
             mailer: None,
             mail_texts: Vec::new(),
+            cleanup_jobs: Vec::new(),
             revocation_capacity: revocations::CAPACITY,
             define_roles: true,
+            #[cfg(feature = "testing")]
+            without_limits: false,
         }
     }
 
@@ -168,10 +177,26 @@ impl AuthKitBuilder {
         self
     }
 
+    /// Something of the host's to be cleaned up with the library's own. A name that is taken is refused by
+    /// [`Self::build`].
+    #[must_use]
+    pub fn cleanup_job(mut self, job: impl CleanupJob) -> Self {
+        self.cleanup_jobs.push(Arc::new(job));
+        self
+    }
+
     /// Revocations held in memory; beyond them the store is asked a token at a time.
     #[must_use]
     pub fn revocation_capacity(mut self, entries: usize) -> Self {
         self.revocation_capacity = entries;
+        self
+    }
+
+    /// No limit refuses anything: to measure what limits cost. Refused with `ENV=prod`.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn danger_without_limits(mut self) -> Self {
+        self.without_limits = true;
         self
     }
 
@@ -195,9 +220,27 @@ impl AuthKitBuilder {
 
     async fn put_together(self) -> Result<AuthKit> {
         let Self {
-            db, secrets, config, clock, random, hooks, sinks, claims, breach, mailer, mail_texts, ..
+            db,
+            secrets,
+            config,
+            clock,
+            random,
+            hooks,
+            sinks,
+            claims,
+            breach,
+            mailer,
+            mail_texts,
+            cleanup_jobs,
+            ..
         } = self;
         let (revocation_capacity, define_roles) = (self.revocation_capacity, self.define_roles);
+        #[cfg(feature = "testing")]
+        let without_limits = self.without_limits;
+        #[cfg(feature = "testing")]
+        if config.env == Environment::Prod && without_limits {
+            return Err(Error::config("to go without limits is for measurements only"));
+        }
         let warnings = config.validate(&secrets, mailer.is_some()).map_err(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Error::config(lines.join("\n"))
@@ -211,6 +254,7 @@ impl AuthKitBuilder {
         if config.env == Environment::Prod && random.is_predictable() {
             return Err(Error::config("a predictable source of randomness is for tests only"));
         }
+        crate::cleanup::check_names(&cleanup_jobs)?;
         db.schema_status().await?.require_current()?;
         let roots = RootKeys::new(&secrets.token_pepper)?;
         let timing = KeyTiming {
@@ -252,7 +296,10 @@ impl AuthKitBuilder {
             config.mail.clone(),
             mailer.is_some(),
         );
+        let idempotency = Idempotency::new(Arc::clone(&clock), Arc::clone(&random), Arc::clone(&keys));
         let limiter = Limiter::new(&config, &clock)?;
+        #[cfg(feature = "testing")]
+        let limiter = if without_limits { limiter.off() } else { limiter };
         let texts = Texts::new(&config.passwords.product_name, &config.server.public_url, mail_texts)?;
         let sender = config.mail.sender().to_owned();
         let courier = Courier::new(db.clone(), outbox.clone(), mailer, texts, sender);
@@ -270,6 +317,10 @@ impl AuthKitBuilder {
             hasher,
             lockouts,
             seals,
+            touches: Touches::default(),
+            cleanup_jobs,
+            cleanup_token: secrets.internal_cleanup_token,
+            idempotency,
             breach,
             revocations,
             verified: VerifiedCache::new(verifier, DEFAULT_CAPACITY),
@@ -277,6 +328,7 @@ impl AuthKitBuilder {
             types: ResourceTypes::new(&config.authz.resource_types),
             claims,
             issuer,
+            ceremonies: Ceremonies::new(&config)?,
             config,
         });
         ctx.roles.load(&ctx.db).await?;

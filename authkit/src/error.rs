@@ -44,6 +44,8 @@ pub enum ErrorKind {
     NotFound,
     /// A guard refused: the thing exists, is the last of its kind, or changed meanwhile.
     Conflict,
+    /// It is not the version any more that the request asks for.
+    PreconditionFailed,
     /// Well-formed, but not acceptable. [`Error::fields`] says what.
     Validation,
     /// Store or another dependency not reachable, or overload.
@@ -73,6 +75,7 @@ impl ErrorKind {
             Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::Conflict => "CONFLICT",
+            Self::PreconditionFailed => "PRECONDITION_FAILED",
             Self::Validation => "VALIDATION_ERROR",
             Self::Unavailable => "UNAVAILABLE",
             Self::Config => "CONFIG_INVALID",
@@ -96,6 +99,7 @@ impl ErrorKind {
             Self::Forbidden => "You may not do this.",
             Self::NotFound => "There is no such thing here.",
             Self::Conflict => "This conflicts with the present state.",
+            Self::PreconditionFailed => "This changed since you read it. Read it again.",
             Self::Validation => "The request is well-formed but not acceptable.",
             Self::Unavailable => "The service is not available right now. Try again.",
             Self::Config | Self::Schema | Self::Internal => "An internal error occurred.",

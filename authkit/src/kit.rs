@@ -1,9 +1,12 @@
 //! The kit: what an application holds.
 
+mod api_keys;
 mod authz;
+mod cleanup;
 mod limits;
 mod links;
 mod mfa;
+mod passkeys;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,9 +37,12 @@ use crate::meta::RequestMeta;
 use crate::sessions::{EndReason, Session, store as session_store};
 use crate::users::{Email, User, UserFilter, store as user_store};
 
+pub use api_keys::ApiKeys;
 pub use authz::{Authz, Invitations, Memberships, Organisations};
+pub use cleanup::Cleanup;
 pub use limits::Limits;
 pub use mfa::Mfa;
+pub use passkeys::Passkeys;
 
 /// Accounts, sign-in, sessions and tokens on one store. Cheap to clone.
 #[derive(Clone)]
@@ -220,14 +226,15 @@ impl AuthKit {
         self.ctx.delete_account(auth, meta).await
     }
 
-    /// Judges an access token: signature, claims, revocation, network, and whether the session has the second factor that
-    /// the policy asks of its user.
+    /// Judges an access token (signature, claims, revocation, network, and whether the session has the second factor that
+    /// the policy asks of its user) or an API key, which asks the store each time.
     ///
     /// # Errors
     /// [`ErrorKind::Unauthenticated`]; [`ErrorKind::StepUpRequired`] where the policy asks for a second factor that was
-    /// not given, or is not set up yet; [`ErrorKind::Unavailable`] when revocations could not be read for 10 s.
-    pub async fn authenticate(&self, access_token: &str, meta: &RequestMeta) -> Result<Authenticated> {
-        self.ctx.authenticate(access_token, meta).await
+    /// not given, or is not set up yet; [`ErrorKind::Unavailable`] when revocations could not be read for 10 s;
+    /// [`ErrorKind::RateLimited`] for an API key that is used too often.
+    pub async fn authenticate(&self, token_or_key: &str, meta: &RequestMeta) -> Result<Authenticated> {
+        self.ctx.authenticate(token_or_key, meta).await
     }
 
     /// As [`Self::authenticate`], also for a caller whom the policy allows nothing but to set up a second factor, or to
@@ -300,8 +307,7 @@ impl AuthKit {
         // Each call asks the store, whoever makes it.
         self.ctx.limit(Door::Other, &meta).await?;
         self.ctx.require_operator(caller).await?;
-        let reason = meta.reason.clone();
-        Ok(self.admin(meta.with_operator(format!("user:{}", caller.user_id()), reason)))
+        Ok(self.admin(meta.with_acting(caller.user_id())))
     }
 
     /// Events from now on, after their commit. A slow receiver misses some and is told so.
@@ -451,8 +457,21 @@ pub struct Sessions<'k> {
 
 impl Sessions<'_> {
     /// Live sessions of the caller, the one last used first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for an API key.
     pub async fn own(&self, auth: &Authenticated) -> Result<Vec<Session>> {
-        self.live(auth.user_id(), Some(auth.session_id())).await
+        let claims = auth.signed_in()?;
+        self.live(claims.sub, Some(claims.sid)).await
+    }
+
+    /// A page of [`Self::own`], newest first.
+    ///
+    /// # Errors
+    /// As [`Self::own`]; [`ErrorKind::InvalidRequest`] for a cursor of another list.
+    pub async fn own_page(&self, auth: &Authenticated, page: &Page) -> Result<Listing<Session>> {
+        let claims = auth.signed_in()?;
+        self.ctx.sessions_of(claims.sub, Some(claims.sid), page).await
     }
 
     /// Live sessions of a user, the one last used first.

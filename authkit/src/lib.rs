@@ -50,6 +50,7 @@
 //! | `breach` | look-up of breached passwords by range query |
 //! | `redis` | limits that several processes share, in Redis or a cluster of it |
 //! | `smtp` | mail through an SMTP server |
+//! | `webauthn` | passkeys: WebAuthn as a first and as a second factor |
 //! | `testing` | a clock that tests move, randomness that repeats, a signed-in user in one call |
 //!
 //! # Where to read on
@@ -68,9 +69,11 @@
 )]
 
 pub mod admin;
+mod api_keys;
 pub mod audit;
 pub mod authz;
 mod builder;
+mod cleanup;
 pub mod config;
 mod crypto;
 pub mod db;
@@ -81,6 +84,7 @@ mod flows;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod http;
+mod idempotency;
 pub mod ids;
 mod invitations;
 mod kit;
@@ -91,7 +95,9 @@ pub mod mail;
 pub mod manual;
 pub mod meta;
 mod mfa;
+mod passkeys;
 mod passwords;
+mod precondition;
 pub mod random;
 pub mod secret;
 mod sessions;
@@ -101,35 +107,44 @@ pub mod testing;
 pub mod time;
 mod users;
 
+pub use api_keys::{ApiKey, ApiKeyFilter, ApiKeyStatus, NewApiKey};
 pub use audit::Hook;
 pub use authz::{
     DecidedBy, Decision, Membership, NewOrganisation, OrgStatus, Organisation, OrganisationChange, Resource,
 };
 pub use builder::AuthKitBuilder;
+pub use cleanup::{CleanupJobInfo, CleanupJobReport, CleanupOptions, CleanupReport, CleanupStatus};
 pub use crypto::keys::{KeyInfo, KeyPurpose, KeyState};
 pub use crypto::password::{HashKind, HashSlotStats};
-pub use db::{Conn, Db, Engine, Listing, Page, SchemaStatus, Tx};
+pub use db::{CleanupJob, Conn, Db, Engine, Listing, Page, SchemaStatus, SweepBatch, Tx};
 pub use error::{Error, ErrorKind, LimitState, Result};
 pub use events::Event;
 pub use flows::{
-    AcceptInvitation, Acr, AnyRole, Assurance, Authenticated, ClaimsContext, Credentials, DisableProof,
-    Enrolling, LimitAxis, Login, PasskeyProof, PasswordChange, Permission, ProfileChange, Requirement, Role,
-    SecondFactor, SignUp, SignedUp, StepUp, Tokens,
+    AcceptInvitation, Acr, AnyRole, ApiKeyRequest, Assurance, Authenticated, ClaimsContext, Credential,
+    Credentials, DisableProof, Enrolling, LimitAxis, Login, PasskeyFor, PasskeyOptions, PasskeyProof,
+    PasswordChange, Permission, ProfileChange, Requirement, Role, SecondFactor, SignUp, SignedUp, StepUp,
+    Tokens,
 };
-pub use ids::{DeviceId, EventId, FactorId, LinkId, LockoutId, MailId, PendingId, SessionId, UserId};
-pub use ids::{InvitationId, MembershipId, OrgId};
+pub use ids::{
+    ApiKeyId, DeviceId, EventId, FactorId, InvitationId, LinkId, LockoutId, MailId, MembershipId, OrgId,
+    PasskeyChallengeId, PasskeyId, PendingId, SessionId, UserId,
+};
 pub use invitations::{Invitation, InvitationState, NewInvitation};
-pub use kit::{AuthKit, Check, Jwks, Limits, Mfa, Readiness, Roles, Sessions, Stats, Users};
-pub use kit::{Authz, Invitations, Memberships, Organisations};
+pub use kit::{
+    ApiKeys, AuthKit, Authz, Check, Cleanup, Invitations, Jwks, Limits, Memberships, Mfa, Organisations,
+    Passkeys, Readiness, Roles, Sessions, Stats, Users,
+};
 pub use limits::Policy;
 pub use links::{LinkProof, LinkPurpose};
 pub use lockout::{LockKind, Lockout, LockoutFilter};
 pub use meta::RequestMeta;
 pub use mfa::{BackupCodes, FactorInfo, FactorKind, MfaStatus, PendingSignIn, TotpEnrolment};
+pub use passkeys::Passkey;
 #[cfg(feature = "breach")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breach")))]
 pub use passwords::breach::HttpRangeLookup;
 pub use passwords::breach::{BreachCheck, BreachLookup};
+pub use precondition::Precondition;
 pub use sessions::Session;
 pub use users::{Email, User, UserFilter, UserStatus};
 

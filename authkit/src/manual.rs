@@ -3,6 +3,12 @@
 #[doc = include_str!("../docs/sessions.md")]
 pub mod sessions {}
 
+#[doc = include_str!("../docs/api-keys.md")]
+pub mod api_keys {}
+
+#[doc = include_str!("../docs/cleanup.md")]
+pub mod cleanup {}
+
 #[doc = include_str!("../docs/lockout.md")]
 pub mod lockout {}
 
@@ -11,6 +17,15 @@ pub mod storage {}
 
 #[doc = include_str!("../docs/links.md")]
 pub mod links {}
+
+#[doc = include_str!("../docs/pages.md")]
+pub mod pages {}
+
+#[doc = include_str!("../docs/mfa.md")]
+pub mod mfa {}
+
+#[doc = include_str!("../docs/passkeys.md")]
+pub mod passkeys {}
 
 #[doc = include_str!("../docs/keys.md")]
 pub mod keys {}

@@ -2,6 +2,10 @@
 
 use std::net::IpAddr;
 
+use uuid::Uuid;
+
+use crate::ids::{IdempotencyId, UserId};
+
 /// What a flow may know of the request that caused it. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,6 +21,17 @@ pub struct RequestMeta {
     pub operator: Option<String>,
     /// Why an operator acts, for the audit.
     pub reason: Option<String>,
+    /// The operator, where it is a user who signed in: judged again where he gives something away.
+    pub(crate) acting: Option<UserId>,
+    /// The idempotency key that its effect is tied to.
+    pub(crate) claim: Option<Claim>,
+}
+
+/// The right to carry out a request that came with an idempotency key, as long as its lease is not another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) id: IdempotencyId,
+    pub(crate) lease: Uuid,
 }
 
 impl RequestMeta {
@@ -43,6 +58,22 @@ impl RequestMeta {
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
         self.request_id = Some(request_id.into());
+        self
+    }
+
+    /// Names a signed-in operator.
+    #[must_use]
+    pub(crate) fn with_acting(mut self, user: UserId) -> Self {
+        self.acting = Some(user);
+        let reason = self.reason.take();
+        self.with_operator(format!("user:{user}"), reason)
+    }
+
+    /// Ties what is done to an idempotency key.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "keys come by HTTP"))]
+    #[must_use]
+    pub(crate) fn with_claim(mut self, claim: Claim) -> Self {
+        self.claim = Some(claim);
         self
     }
 

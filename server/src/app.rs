@@ -39,6 +39,10 @@ pub fn app(kit: AuthKit, settings: Settings) -> Router {
     if with_docs {
         routes = routes.route("/docs", get(docs::docs)).route("/docs/style.css", get(docs::style));
     }
+    #[cfg(feature = "pages")]
+    {
+        routes = routes.merge(crate::pages::router(auth.clone()));
+    }
     routes = if prefix.is_empty() {
         routes.merge(router(auth))
     } else {

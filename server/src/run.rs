@@ -62,12 +62,23 @@ pub async fn run(options: &Options) -> Result<()> {
             .await;
         })
     };
+    let cleanup = {
+        let (kit, mut stopped) = (kit.clone(), stop.subscribe());
+        tokio::spawn(async move {
+            kit.clean_up(async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            })
+            .await;
+        })
+    };
     let upkeep = tokio::spawn(telemetry::upkeep(metrics.clone()));
     let app = app(kit.clone(), Settings::new(config).with_metrics(metrics));
     serve(listener, app, ending).await;
 
     upkeep.abort();
     let _ = stop.send(true);
+    // A batch under way is waited for by the drain; what is left is for the next run.
+    cleanup.abort();
     let _ = maintenance.await;
     let _ = delivery.await;
     if tokio::time::timeout(DRAIN, kit.db().drain()).await.is_err() {

@@ -14,6 +14,7 @@ const LEVELS: &[(&str, u32)] = &[
     ("random", 0),
     ("secret", 0),
     ("meta", 0),
+    ("precondition", 0),
     ("crypto", 10),
     ("events", 10),
     ("db", 11),
@@ -70,11 +71,16 @@ const OWNERS: &[(&str, &str)] = &[
     ("authkit_passwords", "passwords"),
     ("authkit_links", "links"),
     ("authkit_lockouts", "lockout"),
+    ("authkit_api_keys", "api_keys"),
+    ("authkit_idempotency", "idempotency"),
+    ("authkit_cleanup", "cleanup"),
     ("authkit_devices", "devices"),
     ("authkit_totp", "mfa"),
     ("authkit_backup_sets", "mfa"),
     ("authkit_backup_codes", "mfa"),
     ("authkit_mfa_pending", "mfa"),
+    ("authkit_passkeys", "passkeys"),
+    ("authkit_passkey_challenges", "passkeys"),
 ];
 
 const TOP_LEVEL: &[&str] = &[
@@ -341,6 +347,16 @@ fn files_stay_small() {
     for (main, most) in [("authctl/src/main.rs", 40), ("server/src/main.rs", 60)] {
         let lines = std::fs::read_to_string(root().join(main)).unwrap().lines().count();
         assert!(lines < most, "{main} has {lines} lines");
+    }
+}
+
+#[test]
+fn every_test_file_is_compiled() {
+    let main = std::fs::read_to_string(root().join("tests/it/main.rs")).unwrap();
+    for (file, _) in sources("tests/it") {
+        let module = file.split(['/', '.']).next().unwrap();
+        let named = main.lines().any(|line| line.trim() == format!("mod {module};"));
+        assert!(named || module == "main", "tests/it/main.rs does not name {file}: its tests would not run");
     }
 }
 

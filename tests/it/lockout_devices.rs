@@ -160,6 +160,8 @@ on_both! {
             tokens.push(device(&t.sign_in(ANN).await.unwrap()));
             t.clock.advance(std::time::Duration::from_secs(1));
         }
+        // Uses are noted to the hour.
+        t.clock.advance(std::time::Duration::from_secs(3600));
         by_device(&t, ANN, PASSWORD, &tokens[0], &meta()).await.unwrap();
         t.clock.advance(std::time::Duration::from_secs(1));
         t.sign_in(ANN).await.unwrap();

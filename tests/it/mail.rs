@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use authkit::admin::{NewUser, UserChange};
+use authkit::config::{Config, EmailVerification};
 use authkit::mail::{Delivery, MailError, MailFilter, MailState, MailText, Mailer, OutgoingMail, Template};
+use authkit::secret::SecretString;
 use authkit::testing::{Mailbox, PASSWORD, TestKit};
-use authkit::{Check, ErrorKind, Event, Hook, Page, PasswordChange, Tx, User};
+use authkit::{Check, Credentials, ErrorKind, Event, Hook, Page, PasswordChange, Tx, User};
 use authkit_tests::{Store, on_both};
 use futures_util::future::BoxFuture;
 
-use crate::support::{Raw, Texts as _, build, kind, kit, kit_with, meta, second_node, secret};
+use crate::support::{Raw, Texts as _, build, from_ip, kind, kit, kit_with, meta, second_node, secret};
 
 const ADA: &str = "ada@example.com";
 const OTHER: &str = "seven green lanterns over water";
@@ -39,6 +41,15 @@ fn sent(count: u64) -> Delivery {
     let mut out = Delivery::default();
     out.sent = count;
     out
+}
+
+/// A kit that mails nobody for signing up.
+async fn unverifying(store: &Store) -> TestKit {
+    kit_with(store, no_verification).await
+}
+
+fn no_verification(config: &mut Config) {
+    config.accounts.email_verification = Some(EmailVerification::Off);
 }
 
 struct Refuse;
@@ -85,7 +96,7 @@ impl Mailer for Hang {
 
 on_both! {
     async fn a_mail_is_there_with_its_cause_or_not_at_all(store: Store) {
-        let t = kit(&store).await;
+        let t = unverifying(&store).await;
         let ada = t.signed_in(ADA).await.unwrap();
         let mut raw = Raw::open(&store).await;
         let wrong = PasswordChange::new("wrong wrong wrong", OTHER);
@@ -102,7 +113,7 @@ on_both! {
         assert!(mail.text.contains("2026-01-01 00:00 UTC"), "{}", mail.text);
         assert_eq!(t.deliver_all().await.unwrap(), Delivery::default());
 
-        let refusing = build(&store, |_| {}, |b| b.hook(Refuse)).await;
+        let refusing = build(&store, no_verification, |b| b.hook(Refuse)).await;
         let bob = refusing.signed_in("bob@example.com").await.unwrap();
         let change = PasswordChange::new(PASSWORD, OTHER);
         kind(refusing.kit.change_password(&bob.auth, change, &meta()).await);
@@ -302,7 +313,7 @@ on_both! {
     }
 
     async fn a_replayed_token_is_told_of_once_and_only_to_its_owner(store: Store) {
-        let t = kit(&store).await;
+        let t = unverifying(&store).await;
         let ada = t.signed_in(ADA).await.unwrap();
         for _ in 0..6 {
             let first = t.sign_in(ADA).await.unwrap();
@@ -330,6 +341,33 @@ on_both! {
         change.name = Some("Another".into());
         t.kit.admin(meta()).update_user(ada.id, change).await.unwrap();
         assert_eq!(t.deliver_all().await.unwrap(), Delivery::default());
+    }
+
+    async fn a_sign_in_from_somewhere_new_is_told_and_one_from_a_known_place_or_device_is_not(store: Store) {
+        let t = unverifying(&store).await;
+        t.sign_up(ADA).await.unwrap();
+        let (home, away) = (from_ip("192.0.2.1"), from_ip("198.51.100.7"));
+        let by = |meta: authkit::RequestMeta, device: Option<SecretString>| {
+            let mut credentials = Credentials::new(ADA, PASSWORD);
+            credentials.device_token = device;
+            let kit = t.kit.clone();
+            async move {
+                let authkit::Login::Complete(tokens) = kit.login(credentials, &meta).await.unwrap() else { panic!() };
+                tokens.device_token
+            }
+        };
+        // The very first sign-in has nothing that it could differ from.
+        let device = by(home.clone(), None).await;
+        by(home.clone(), None).await;
+        by(away.clone(), device).await;
+        assert_eq!(t.deliver_all().await.unwrap(), Delivery::default());
+        // The known device was away before; another address nobody was at.
+        by(from_ip("203.0.113.9"), None).await;
+        assert_eq!(t.deliver_all().await.unwrap(), sent(1));
+        assert!(t.mailbox().newest(Template::NewDevice, ADA).is_some());
+        t.clock.advance(Duration::from_secs(61));
+        by(home.with_user_agent("another browser"), None).await;
+        assert_eq!(t.deliver_all().await.unwrap(), sent(1));
     }
 
     async fn notices_are_turned_off_by_name_and_words_follow_the_profile(store: Store) {

@@ -181,6 +181,7 @@ async fn our_process_is_killed_between_commit_and_mail() {
         ("SMTP_PORT", port.as_str()),
         ("SMTP_TLS", "none"),
         ("MAIL_FROM", "no-reply@example.com"),
+        ("EMAIL_VERIFICATION", "off"),
     ];
     let mut server = serve(&store, &env).await;
     let client = server.client();

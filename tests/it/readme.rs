@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use authkit_tests::apt;
 use authkit_tests::process::{Launch, binary, example};
 
 const README: &str = include_str!("../../README.md");
@@ -37,8 +38,7 @@ fn run(script: &str, folder: &Path) -> String {
 fn install_jq() {
     let there = || Command::new("jq").arg("--version").output().is_ok_and(|output| output.status.success());
     if !there() {
-        let script = "apt-get update -q && apt-get install -y -q --no-install-recommends jq";
-        let _ = Command::new("sh").args(["-c", script]).output();
+        apt::install(&["jq"], "");
         assert!(there(), "jq is needed for the README's commands and could not be installed");
     }
 }
@@ -97,6 +97,48 @@ async fn the_story_of_a_lock_runs_as_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_second_factors_runs_as_it_is_told() {
+    install_jq();
+    authkit_tests::factors::oathtool();
+    let server = Launch::bare_server().start().await;
+    let story = [
+        block_with("oathtool --totp -b \"$SECRET\")"),
+        block_with("--now '+30 seconds'"),
+        block_with("FRESH=("),
+    ];
+    let story = story.join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).map(str::trim).collect();
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, server.folder());
+
+    let is_status = |line: &&str| line.len() >= 3 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit);
+    let answers: Vec<&str> = said.lines().map(str::trim).filter(is_status).collect();
+    assert_eq!(answers, told, "{said}");
+    assert_eq!(told.len(), 14, "{told:?}");
+    assert!(said.contains("phone"), "the app is not listed: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_a_key_runs_as_it_is_told() {
+    install_jq();
+    let server = Launch::bare_server().start().await;
+    let story = [block_with("make_key() {"), block_with("-p authctl -- api-key create")].join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).collect();
+    let story = story
+        .replace("http://localhost:8000", &server.url())
+        .replace("cargo run -q -p authctl -- ", &format!("{} ", binary("authctl").display()));
+    let said = run(&story, server.folder());
+
+    let is_answer = |line: &&str| line.starts_with(['2', '4']);
+    let answers: Vec<&str> = said.lines().filter(is_answer).collect();
+    let expected: Vec<&str> = told.into_iter().filter(is_answer).map(str::trim).collect();
+    assert_eq!(answers, expected, "{said}");
+    assert_eq!(expected.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_story_of_an_organisation_runs_as_it_is_told() {
     install_jq();
     let start = block_with("cat > authkit.toml");
@@ -115,6 +157,44 @@ async fn the_story_of_an_organisation_runs_as_it_is_told() {
         assert!(lines.contains(&told), "{told} is not said: {said}");
     }
     assert!(said.contains("the role reviewer on project:42 does not permit delete"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_mailed_links_runs_as_it_is_told() {
+    install_jq();
+    // Python with venv.
+    authkit_tests::smtp::prepare();
+    let folder = tempfile::tempdir().unwrap();
+    run(block_with("python3 -m venv catcher"), folder.path());
+    let port = authkit_tests::postgres::free_port().to_string();
+    let catcher = block_with("-m aiosmtpd").replace("2525", &port);
+    let mut catcher = Command::new("bash")
+        .arg("-c")
+        .arg(format!("exec {catcher}"))
+        .current_dir(folder.path())
+        .spawn()
+        .unwrap();
+    let start = block_with("SMTP_TLS=none");
+    let settings = start.strip_suffix(" cargo run -p authkit-server").unwrap().replace("2525", &port);
+    let settings: Vec<_> = settings.split(' ').map(|pair| pair.split_once('=').unwrap()).collect();
+    let launch = settings.iter().fold(Launch::bare_server(), |launch, (name, value)| launch.env(name, value));
+    let server = launch.folder(folder.path()).public().start().await;
+
+    let story = [
+        block_with("auth/signup \"{\\\"name\\\": \\\"Ada\\\", $ADA"),
+        block_with("${LINK%"),
+        block_with("reset() {"),
+    ];
+    let story = story.join("\n");
+    let told: Vec<&str> = story.lines().filter_map(|line| line.split("  # ").nth(1)).collect();
+    let said = run(&story.replace("http://localhost:8000", &server.url()), folder.path());
+    catcher.kill().unwrap();
+    catcher.wait().unwrap();
+    let mut lines: Vec<&str> = said.lines().map(str::trim).collect();
+    let link = lines.remove(2);
+    assert!(link.starts_with(&format!("{}/verify-email?token=akl_", server.local_url())), "{said}");
+    assert_eq!(lines, told, "{said}");
+    assert_eq!(told.len(), 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,6 +230,11 @@ fn no_command_is_left_out() {
         "-p authctl -- user list",
         "login() {",
         "-p authctl -- user unlock",
+        "oathtool --totp -b \"$SECRET\")",
+        "--now '+30 seconds'",
+        "FRESH=(",
+        "make_key() {",
+        "-p authctl -- api-key create",
         "cat > authkit.toml",
         "CLINIC=$(",
         "-p authctl -- authz explain",

@@ -1,6 +1,6 @@
 //! Two engines, one schema, one text of every statement.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use authkit::testing::ManualClock;
 use authkit_tests::{Backend, Store};
@@ -179,16 +179,18 @@ async fn text_that_is_a_key_or_ordered_compares_by_bytes_on_postgres() {
     assert_eq!(postgres_rows(conn, sql).await, BTreeSet::new());
 }
 
-/// Each `const NAME: &str` that holds a statement, with `concat!` and `columns!` put together. What creates tables is
-/// run by every test here.
+/// Each `const NAME: &str` that holds a statement, with its macros put together. What creates tables is run by every
+/// test here.
 fn statements() -> Vec<(String, String, String)> {
     let mut out = Vec::new();
-    for (file, text) in sources("authkit/src") {
+    let sources = sources("authkit/src");
+    let shared: Macros = sources.iter().flat_map(|(_, text)| macros(text)).collect();
+    for (file, text) in &sources {
         if file.ends_with("/tests.rs") {
             continue;
         }
-        let columns =
-            text.split("macro_rules! columns").nth(1).map(|rest| literal(&rest[rest.find('"').unwrap()..]).0);
+        let mut known = shared.clone();
+        known.extend(macros(text));
         for (at, mark) in text.match_indices("const ") {
             let rest = &text[at + mark.len()..];
             let Some((name, value)) = rest.split_once(": &str") else { continue };
@@ -197,23 +199,8 @@ fn statements() -> Vec<(String, String, String)> {
             {
                 continue;
             }
-            let Some(mut value) = value.trim_start().strip_prefix('=').map(str::trim_start) else { continue };
-            let mut sql = String::new();
-            loop {
-                value = value.trim_start_matches(|c: char| c.is_whitespace() || c == ',' || c == ')');
-                if value.starts_with('"') {
-                    let (text, length) = literal(value);
-                    sql.push_str(&text);
-                    value = &value[length..];
-                } else if let Some(rest) = value.strip_prefix("concat!(") {
-                    value = rest;
-                } else if let Some(rest) = value.strip_prefix("columns!(") {
-                    sql.push_str(columns.as_deref().unwrap());
-                    value = rest;
-                } else {
-                    break;
-                }
-            }
+            let Some(value) = value.trim_start().strip_prefix('=') else { continue };
+            let sql = put_together(value, &known);
             let first = sql.split_whitespace().next().unwrap_or_default();
             if ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&first) {
                 out.push((file.clone(), name.to_owned(), sql));
@@ -221,6 +208,74 @@ fn statements() -> Vec<(String, String, String)> {
         }
     }
     out
+}
+
+/// By name: the parameter, if there is one, and the text.
+type Macros = BTreeMap<String, (Option<String>, String)>;
+
+/// The macros of a file that have one arm and at most one parameter.
+fn macros(text: &str) -> Macros {
+    let mut out = Macros::new();
+    for part in text.split("macro_rules! ").skip(1) {
+        let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let (Some(open), Some(arrow)) = (part.find('('), part.find("=>")) else { continue };
+        let parameter = part[open..arrow].split_once('$').and_then(|(_, rest)| rest.split_once(':'));
+        let Some(body) = part[arrow..].find('{').map(|at| enclosed(&part[arrow + at..])) else { continue };
+        out.insert(name, (parameter.map(|(name, _)| format!("${name}")), body.to_owned()));
+    }
+    out
+}
+
+/// The value of literals, `concat!` and macros that follow each other.
+fn put_together(text: &str, known: &Macros) -> String {
+    let mut sql = String::new();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+        if rest.starts_with('"') {
+            let (text, length) = literal(rest);
+            sql.push_str(&text);
+            rest = &rest[length..];
+            continue;
+        }
+        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let Some(call) = rest[name.len()..].strip_prefix('!').filter(|call| call.starts_with('(')) else {
+            return sql;
+        };
+        let inside = enclosed(call);
+        match known.get(&name) {
+            _ if name == "concat" => sql.push_str(&put_together(inside, known)),
+            Some((Some(parameter), body)) => {
+                sql.push_str(&put_together(&body.replace(parameter.as_str(), inside), known));
+            }
+            Some((None, body)) => sql.push_str(&put_together(body, known)),
+            None => return sql,
+        }
+        rest = &call[inside.len() + 2..];
+    }
+}
+
+/// What stands between the bracket at the start of `text` and its partner.
+fn enclosed(text: &str) -> &str {
+    let mut depth = 0;
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        match rest.as_bytes()[0] {
+            b'"' => {
+                at += literal(rest).1;
+                continue;
+            }
+            b'(' | b'{' | b'[' => depth += 1,
+            b')' | b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return &text[1..at];
+        }
+        at += rest.chars().next().map_or(1, char::len_utf8);
+    }
+    ""
 }
 
 /// A string literal at the start of `text`: its value and its length in the source.

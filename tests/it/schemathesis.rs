@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use authkit_tests::process::authctl_with;
-use authkit_tests::{Backend, Store};
+use authkit_tests::{Backend, Store, apt};
 
 use crate::app::{PASSWORD, PATIENT, serve, settings};
 
@@ -45,7 +45,7 @@ class Account:
 /// A body that the schema takes can still be refused for what it says: wrong password, taken address, weak password.
 const SETTINGS: &str = r#"
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
+expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "429"]
 
 [checks.negative_data_rejection]
 expected-statuses = ["400", "401", "403", "404", "405", "406", "413", "415", "422"]
@@ -97,7 +97,28 @@ include-operation-id = "accept_invitation"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
 
 [[operations]]
+include-operation-id = "list_passkeys"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+# Nor what an authenticator signed.
+[[operations]]
+include-operation-id = "finish_passkey_registration"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+[[operations]]
 include-operation-id = "list_lockouts"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+[[operations]]
+include-operation-id = "list_users"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+[[operations]]
+include-operation-id = "list_sessions_of_user"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+[[operations]]
+include-operation-id = "list_api_keys"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
 "#;
 
@@ -173,9 +194,7 @@ fn program() -> PathBuf {
             Command::new("python3").args(["-m", "venv"]).arg(&home).output().is_ok_and(|o| o.status.success())
         };
         if !venv() {
-            let script =
-                "apt-get update -q && apt-get install -y -q --no-install-recommends python3 python3-venv";
-            step(Command::new("sh").args(["-c", script]));
+            apt::install(&["python3", "python3-venv"], "");
             assert!(venv(), "python3 with venv is needed and could not be installed");
         }
         step(Command::new(home.join("bin/pip")).args(["install", "--quiet", PACKAGE]));

@@ -11,12 +11,17 @@
     reason = "helpers of tests fail by panicking, and they wait for and measure real processes"
 )]
 
+pub mod apt;
+pub mod authenticator;
 pub mod backends;
+pub mod browser;
 pub mod client;
+pub mod factors;
 pub mod load;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod python;
 pub mod race;
 pub mod raw;
 pub mod redis;
@@ -25,6 +30,7 @@ pub mod stats;
 
 mod cargo;
 
+pub use authenticator::SoftKey;
 pub use backends::{Backend, Store};
 pub use client::{Answer, Client};
 pub use process::{Launch, ServerProcess, authctl};

@@ -36,6 +36,7 @@ pub struct Launch {
     folder: Option<PathBuf>,
     args: Vec<String>,
     discard_logs: bool,
+    public: bool,
 }
 
 impl Launch {
@@ -57,7 +58,14 @@ impl Launch {
 
     /// Another program that takes `BIND_ADDR` and answers `/health`.
     pub fn binary(path: impl Into<PathBuf>) -> Self {
-        Self { binary: path.into(), env: Vec::new(), folder: None, args: Vec::new(), discard_logs: false }
+        Self {
+            binary: path.into(),
+            env: Vec::new(),
+            folder: None,
+            args: Vec::new(),
+            discard_logs: false,
+            public: false,
+        }
     }
 
     /// Adds or replaces a setting.
@@ -95,6 +103,13 @@ impl Launch {
         self
     }
 
+    /// Says in `PUBLIC_URL` where it really listens, so that the links in its mails lead to it.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.public = true;
+        self
+    }
+
     /// Throws the log away, so that reading it costs a measurement nothing.
     #[must_use]
     pub fn discard_logs(mut self) -> Self {
@@ -124,6 +139,9 @@ impl Launch {
         let folder = self.folder.unwrap_or_else(|| own.path().to_owned());
         let mut command = clean(&self.binary, &folder);
         command.args(&self.args).env("BIND_ADDR", &address).envs(self.env);
+        if self.public {
+            command.env("PUBLIC_URL", format!("http://localhost:{port}"));
+        }
         command.stdin(Stdio::null());
         if self.discard_logs {
             command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -172,6 +190,11 @@ impl ServerProcess {
     /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// `http://localhost:PORT`: as browsers want it for what they else do over TLS only.
+    pub fn local_url(&self) -> String {
+        self.url().replace("127.0.0.1", "localhost")
     }
 
     /// A new client of it.

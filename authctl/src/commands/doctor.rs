@@ -20,6 +20,8 @@ use crate::output::views::FINDING;
 
 /// A signing key older than this should be rotated.
 const KEY_AGE: Duration = Duration::from_hours(366 * 24);
+/// Seals of each kind that are looked at.
+const SEALS: u32 = 1000;
 /// The store may have seen a time that lies so far ahead of this clock.
 const CLOCK_SLACK: Duration = Duration::from_mins(1);
 
@@ -122,8 +124,10 @@ async fn look(app: &mut App, report: &mut Report) -> Result<()> {
         Ok(settings) => settings,
         Err(failure) => {
             report.failed("settings", failure)?;
-            report
-                .unknown(&["files", "store", "schema", "keys", "write", "clock"], "the settings are invalid");
+            report.unknown(
+                &["files", "store", "schema", "keys", "mfa", "write", "clock"],
+                "the settings are invalid",
+            );
             return Ok(());
         }
     };
@@ -132,7 +136,7 @@ async fn look(app: &mut App, report: &mut Report) -> Result<()> {
         Ok(db) => db,
         Err(failure) => {
             report.failed("store", failure)?;
-            report.unknown(&["schema", "keys", "write", "clock"], "the store cannot be opened");
+            report.unknown(&["schema", "keys", "mfa", "write", "clock"], "the store cannot be opened");
             return Ok(());
         }
     };
@@ -141,7 +145,7 @@ async fn look(app: &mut App, report: &mut Report) -> Result<()> {
         Ok(status) => status,
         Err(failure) => {
             report.failed("store", failure)?;
-            report.unknown(&["schema", "keys", "write", "clock"], "the store does not answer");
+            report.unknown(&["schema", "keys", "mfa", "write", "clock"], "the store does not answer");
             return Ok(());
         }
     };
@@ -156,19 +160,21 @@ async fn look(app: &mut App, report: &mut Report) -> Result<()> {
                 _ => (Code::SchemaAhead, "newer than this build".to_owned()),
             };
             report.add("schema", Status::Bad, code, text);
-            report.unknown(&["keys", "write", "clock"], "the schema is not that of this build");
+            report.unknown(&["keys", "mfa", "write", "clock"], "the schema is not that of this build");
             return Ok(());
         }
     }
+    let has_mfa_key = !settings.secrets.mfa_encryption_key.is_empty();
     match context::build(settings, db, false).await {
         Ok(kit) => {
             look_at_keys(&kit, report);
+            look_at_seals(app, &kit, has_mfa_key, report).await;
             look_at_writes(app, &kit, report).await;
             look_at_clock(&kit, report).await;
         }
         Err(failure) => {
             report.failed("keys", failure)?;
-            report.unknown(&["write", "clock"], "the keys cannot be opened");
+            report.unknown(&["mfa", "write", "clock"], "the keys cannot be opened");
         }
     }
     Ok(())
@@ -228,6 +234,43 @@ fn look_at_keys(kit: &AuthKit, report: &mut Report) {
     }
     if report.findings.len() == before {
         report.ok("keys", format!("{} key(s), one active for each purpose", keys.len()));
+    }
+}
+
+/// Whether the keys open what second factors keep: of the first rows, rehearsing to seal them anew.
+async fn look_at_seals(app: &App, kit: &AuthKit, has_key: bool, report: &mut Report) {
+    if !has_key {
+        report.ok("mfa", "no MFA_ENCRYPTION_KEY: no authenticator app can be set up");
+        return;
+    }
+    let admin = app.admin(kit).dry_run();
+    let (mut next, mut looked_at, mut older, mut unreadable) = (None, 0, 0, 0);
+    // Two kinds of rows, one batch each and the step between them.
+    for _ in 0..4 {
+        match admin.reencrypt(next, SEALS).await {
+            Ok(done) => {
+                looked_at += done.looked_at;
+                older += done.resealed;
+                unreadable += done.unreadable;
+                next = done.next;
+            }
+            Err(error) => {
+                report.add("mfa", Status::Unknown, Code::DoctorUnknown, error.to_string());
+                return;
+            }
+        }
+        if next.is_none() {
+            break;
+        }
+    }
+    if unreadable > 0 {
+        let finding = format!("{unreadable} of {looked_at} seal(s) open with none of the keys");
+        report.add("mfa", Status::Bad, Code::MfaKeyWrong, finding);
+    } else if older > 0 {
+        let finding = format!("{older} of {looked_at} seal(s) are under an older MFA_ENCRYPTION_KEY");
+        report.warn("mfa", finding, "authctl key reencrypt".to_owned());
+    } else {
+        report.ok("mfa", format!("{looked_at} seal(s) looked at, all under the newest key"));
     }
 }
 

@@ -1,6 +1,8 @@
 //! One file a noun: read the arguments, call the library, print, return how it ended.
 
+mod api_key;
 mod authz;
+mod cleanup;
 mod config;
 mod doctor;
 mod help;
@@ -10,8 +12,10 @@ mod limits;
 mod lockout;
 mod mail;
 mod membership;
+mod mfa;
 mod migrate;
 mod org;
+mod passkey;
 mod role;
 mod seed;
 mod session;
@@ -20,8 +24,9 @@ mod user;
 
 use crate::app::App;
 use crate::cli::{
-    Command, ConfigCommand, Format, InviteCommand, KeyCommand, LimitsCommand, LockoutCommand, MailCommand,
-    MembershipCommand, MigrateCommand, OrgCommand, OutboxCommand, RoleCommand, SessionCommand, UserCommand,
+    ApiKeyCommand, CleanupCommand, Command, ConfigCommand, Format, InviteCommand, KeyCommand, LimitsCommand,
+    LockoutCommand, MailCommand, MembershipCommand, MfaCommand, MigrateCommand, OrgCommand, OutboxCommand,
+    PasskeyCommand, RoleCommand, SessionCommand, UserCommand,
 };
 use crate::errors::{CliError, Code, Result};
 use crate::exit::Exit;
@@ -40,7 +45,11 @@ pub(crate) async fn run(app: &mut App, command: Command) -> Result<Exit> {
         Command::Invite(command) => Box::pin(invite::run(app, command)).await,
         Command::Authz(command) => Box::pin(authz::run(app, command)).await,
         Command::Session(command) => session::run(app, command).await,
+        Command::Passkey(command) => passkey::run(app, command).await,
+        Command::ApiKey(command) => Box::pin(api_key::run(app, command)).await,
+        Command::Cleanup(command) => Box::pin(cleanup::run(app, command)).await,
         Command::Lockout(command) => lockout::run(app, command).await,
+        Command::Mfa(command) => mfa::run(app, command).await,
         Command::Token(command) => token::run(app, command).await,
         Command::Key(command) => key::run(app, &command).await,
         Command::Mail(command) => Box::pin(mail::run(app, command)).await,
@@ -72,13 +81,15 @@ impl Command {
             Self::Completions { .. } | Self::Man { .. } | Self::Help { .. } => prints,
             Self::Version => Meaning { output: true, ..prints },
             // Without an account, a role or a row nothing is audited.
-            Self::Migrate(MigrateCommand::Up) | Self::Mail(MailCommand::Test { .. }) => {
-                Meaning { dry_run: true, ..looks }
-            }
+            Self::Migrate(MigrateCommand::Up)
+            | Self::Cleanup(CleanupCommand::Run { .. })
+            | Self::Mail(MailCommand::Test { .. }) => Meaning { dry_run: true, ..looks },
             Self::User(UserCommand::Delete(_) | UserCommand::Purge(_) | UserCommand::Erase { .. })
             | Self::Org(OrgCommand::Delete(_))
             | Self::Session(SessionCommand::Revoke { all: true, .. })
+            | Self::Passkey(PasskeyCommand::Remove { .. })
             | Self::Lockout(LockoutCommand::Clear { .. })
+            | Self::Mfa(MfaCommand::Reset(_) | MfaCommand::BackupCodes { generate: true, .. })
             | Self::Mail(MailCommand::Outbox(OutboxCommand::Drop { .. })) => asks,
             Self::User(UserCommand::Export(_)) => Meaning { reason: true, ..looks },
             Self::Mail(MailCommand::Preview { part: Some(_), .. }) => Meaning { output: false, ..looks },
@@ -92,12 +103,16 @@ impl Command {
             | Self::Authz(_)
             | Self::Role(RoleCommand::List | RoleCommand::Show { .. })
             | Self::Session(SessionCommand::List { .. })
+            | Self::Passkey(PasskeyCommand::List { .. })
             | Self::Lockout(
                 LockoutCommand::List { .. }
                 | LockoutCommand::Show { .. }
                 | LockoutCommand::Limits(LimitsCommand::Show(_)),
             )
+            | Self::Mfa(_)
             | Self::Token(_)
+            | Self::ApiKey(ApiKeyCommand::List { .. } | ApiKeyCommand::Show { .. })
+            | Self::Cleanup(CleanupCommand::Status)
             | Self::Mail(
                 MailCommand::Preview { .. }
                 | MailCommand::Outbox(OutboxCommand::List { .. } | OutboxCommand::Show { .. }),
@@ -110,6 +125,7 @@ impl Command {
             | Self::Membership(_)
             | Self::Invite(_)
             | Self::Session(_)
+            | Self::ApiKey(_)
             | Self::Lockout(_)
             | Self::Key(_)
             | Self::Mail(_) => writes,

@@ -30,7 +30,7 @@ pub(crate) struct Column {
     /// Path into the item.
     pub(crate) field: &'static str,
     pub(crate) kind: Kind,
-    /// Left out of lists on narrow terminals.
+    /// Left out of lists where it does not fit.
     pub(crate) wide: bool,
 }
 

@@ -9,8 +9,6 @@ use super::{Column, Kind, View};
 const WIDTH: u16 = 80;
 /// Blanks around a cell.
 const PADDING: u16 = 2;
-/// From so many columns on wide columns are shown, too.
-const WIDE: u16 = 120;
 
 /// How a table looks.
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +20,7 @@ pub(crate) struct Look {
 /// One row an item.
 pub(crate) fn list(view: &View, items: &[Node], look: Look) -> String {
     let width = look.width.unwrap_or(WIDTH);
-    let present = |column: &Column| items.iter().any(|item| item.get(column.field).is_some());
-    let columns: Vec<&Column> =
-        view.columns.iter().filter(|column| (!column.wide || width >= WIDE) && present(column)).collect();
+    let columns = that_fit(view, items, width);
     let mut table = base(look, width);
     table.set_header(columns.iter().map(|column| head(column.title)));
     for item in items {
@@ -41,6 +37,30 @@ pub(crate) fn list(view: &View, items: &[Node], look: Look) -> String {
         }
     }
     render(&table)
+}
+
+/// The columns of a list: all that are not wide, and of the wide ones as many as fit unbroken, the first ones first.
+fn that_fit(view: &View, items: &[Node], width: u16) -> Vec<&'static Column> {
+    let present = |column: &&Column| items.iter().any(|item| item.get(column.field).is_some());
+    let needs = |column: &Column| {
+        let cells = items.iter().map(|item| cell(column.kind, item.get(column.field), true).content());
+        let widest = cells.map(|text| text.chars().count()).chain([column.title.chars().count()]).max();
+        widest.unwrap_or_default().saturating_add(usize::from(PADDING))
+    };
+    let columns: Vec<&'static Column> = view.columns.iter().filter(present).collect();
+    let narrow: usize = columns.iter().filter(|column| !column.wide).map(|column| needs(column)).sum();
+    let mut room = usize::from(width).saturating_sub(narrow);
+    let mut full = false;
+    columns
+        .into_iter()
+        .filter(|column| {
+            if column.wide {
+                full |= needs(column) > room;
+                room = room.saturating_sub(needs(column));
+            }
+            !column.wide || !full
+        })
+        .collect()
 }
 
 /// One row a field.
@@ -140,6 +160,33 @@ mod tests {
     fn hostile_text_is_made_harmless() {
         assert_eq!(clean("a\u{1b}[31mb\u{202e}c\u{9b}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
         assert_eq!(clean("J\u{f6}rg \u{5f20}"), "J\u{f6}rg \u{5f20}");
+    }
+
+    #[test]
+    fn a_list_of_mails_fits_and_shows_more_where_there_is_room() {
+        let text = |text: &str| Node::Text(text.into());
+        let members = [
+            ("id", text("01890a5d-ac96-774b-bcce-b302099a8057")),
+            ("template", text("refresh_replayed")),
+            ("state", text("waiting")),
+            ("attempts", text("10")),
+            ("due_at", text("2026-11-21T10:41:33Z")),
+            ("last_error", text("unreachable")),
+            ("user_id", text("01890a5d-ac96-774b-bcce-b302099a8057")),
+            ("created_at", text("2026-11-21T10:41:33Z")),
+            ("finished_at", Node::Null),
+        ];
+        let mail = Node::Map(members.map(|(name, node)| (name.to_owned(), node)).to_vec());
+        for (width, last) in
+            [(80, "TRIES"), (90, "DUE (UTC)"), (120, "LAST ERROR"), (160, "MADE (UTC)"), (200, "DONE (UTC)")]
+        {
+            let look = Look { width: Some(width), colour: false };
+            let shown = list(&super::super::views::MAIL, std::slice::from_ref(&mail), look);
+            let lines: Vec<&str> = shown.lines().collect();
+            assert_eq!(lines.len(), 2, "a cell is broken at {width}:\n{shown}");
+            assert!(lines[0].ends_with(last), "{width}:\n{shown}");
+            assert!(lines.iter().all(|line| line.chars().count() <= usize::from(width)), "{shown}");
+        }
     }
 
     #[test]

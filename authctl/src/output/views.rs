@@ -78,6 +78,87 @@ pub(crate) const SESSIONS_ENDED: View =
 pub(crate) const ALL_ENDED: View =
     View { id: "sessions", columns: &[], fields: &["sessions", "accounts", "jwt_secret_must_change"] };
 
+pub(crate) const PASSKEY: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("NAME", "name", Kind::Text),
+        wide("USER", "user_id", Kind::Id),
+        wide("MAY BE COPIED", "backup_eligible", Kind::Flag),
+        wide("BACKED UP", "backed_up", Kind::Flag),
+        wide("BY", "transports", Kind::Text),
+        wide("REGISTERED (UTC)", "created_at", Kind::Time),
+        column("LAST USED (UTC)", "last_used_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "user_id",
+        "name",
+        "backup_eligible",
+        "backed_up",
+        "transports",
+        "created_at",
+        "last_used_at",
+    ],
+};
+
+pub(crate) const PASSKEYS_REMOVED: View =
+    View { id: "user_id", columns: &[], fields: &["user_id", "removed"] };
+
+pub(crate) const API_KEY: View = View {
+    id: "id",
+    columns: &[
+        column("ID", "id", Kind::Id),
+        column("NAME", "name", Kind::Text),
+        column("SCOPES", "scopes", Kind::Text),
+        column("STATUS", "status", Kind::State),
+        wide("USER", "user_id", Kind::Id),
+        wide("LAST USED (UTC)", "last_used_at", Kind::Time),
+        wide("EXPIRES (UTC)", "expires_at", Kind::Time),
+    ],
+    fields: &[
+        "id",
+        "user_id",
+        "name",
+        "scopes",
+        "status",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    ],
+};
+
+pub(crate) const CLEANUP_JOB: View = View {
+    id: "name",
+    columns: &[
+        column("JOB", "name", Kind::Id),
+        column("REMOVED", "removed", Kind::Text),
+        column("BATCHES", "batches", Kind::Text),
+        column("COMPLETE", "complete", Kind::Flag),
+        column("FAILED", "failed", Kind::Flag),
+    ],
+    fields: &["name", "removed", "batches", "complete", "failed"],
+};
+
+pub(crate) const CLEANUP: View = View {
+    id: "finished_at",
+    columns: &[],
+    fields: &["started_at", "finished_at", "dry_run", "complete", "removed"],
+};
+
+pub(crate) const CLEANUP_STATUS: View = View {
+    id: "running",
+    columns: &[
+        column("RUNNING", "running", Kind::Flag),
+        column("BEGAN (UTC)", "started_at", Kind::Time),
+        column("ENDED (UTC)", "finished_at", Kind::Time),
+        column("REMOVED", "last.removed", Kind::Text),
+        column("COMPLETE", "last.complete", Kind::Flag),
+    ],
+    fields: &["running", "started_at", "finished_at", "last.removed", "last.complete"],
+};
+
 pub(crate) const LOCKOUT: View = View {
     id: "id",
     columns: &[
@@ -113,6 +194,32 @@ pub(crate) const LIMIT: View = View {
     fields: &["name", "rate", "by", "remaining", "next_in_seconds"],
 };
 
+pub(crate) const MFA: View = View {
+    id: "user_id",
+    columns: &[
+        column("USER", "user_id", Kind::Id),
+        column("ENABLED", "enabled", Kind::Flag),
+        column("BACKUP CODES", "backup_codes_remaining", Kind::Text),
+        column("FACTORS", "factors", Kind::Text),
+    ],
+    fields: &["user_id", "enabled", "backup_codes_remaining", "factors"],
+};
+
+pub(crate) const MFA_POLICY: View = View {
+    id: "policy",
+    columns: &[
+        column("POLICY", "policy", Kind::Id),
+        column("REQUIRED ROLES", "required_roles", Kind::Text),
+        column("ACCOUNTS", "accounts", Kind::Text),
+        column("WITH A FACTOR", "with_factor", Kind::Text),
+        column("LACKING ONE", "lacking", Kind::Text),
+    ],
+    fields: &["policy", "required_roles", "accounts", "with_factor", "lacking"],
+};
+
+pub(crate) const REENCRYPTED: View =
+    View { id: "resealed", columns: &[], fields: &["looked_at", "resealed", "unreadable"] };
+
 pub(crate) const KEY: View = View {
     id: "kid",
     columns: &[
@@ -131,10 +238,10 @@ pub(crate) const MAIL: View = View {
     id: "id",
     columns: &[
         column("ID", "id", Kind::Id),
-        column("MAIL", "template", Kind::Text),
+        column("MAIL", "template", Kind::Id),
         column("STATE", "state", Kind::State),
         column("TRIES", "attempts", Kind::Text),
-        column("DUE (UTC)", "due_at", Kind::Time),
+        wide("DUE (UTC)", "due_at", Kind::Time),
         wide("LAST ERROR", "last_error", Kind::Text),
         wide("USER", "user_id", Kind::Id),
         wide("MADE (UTC)", "created_at", Kind::Time),

@@ -5,6 +5,7 @@ mod accounts;
 mod bench;
 mod lockouts;
 mod mail;
+mod mfa;
 mod output;
 mod sessions;
 mod system;

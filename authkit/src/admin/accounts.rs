@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Changed;
+use crate::api_keys::store as api_keys;
 use crate::audit::{Audit, Entry};
 use crate::authz::{SUPER_ADMIN, store as roles};
 use crate::crypto::password::{HashKind, recognise};
@@ -18,6 +19,7 @@ use crate::links::{EndReason as LinkEnd, LinkPurpose, store as links};
 use crate::mail::Outbox;
 use crate::meta::RequestMeta;
 use crate::passwords::store as passwords;
+use crate::precondition::Precondition;
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::sessions::revocations::Revocation;
 use crate::sessions::{EndReason, store as sessions};
@@ -102,6 +104,8 @@ pub struct UserChange {
     pub profile: Option<Value>,
     /// A new address, not proved. Ends all sessions.
     pub email: Option<String>,
+    /// Which versions of the account may be changed.
+    pub only_if: Precondition,
 }
 
 #[derive(Debug)]
@@ -109,6 +113,7 @@ pub(crate) struct CheckedChange {
     name: Option<String>,
     profile: Option<Value>,
     email: Option<Email>,
+    only_if: Precondition,
 }
 
 impl UserChange {
@@ -127,7 +132,7 @@ impl UserChange {
             }
         };
         if faults.is_empty() {
-            Ok(CheckedChange { name, profile: self.profile, email })
+            Ok(CheckedChange { name, profile: self.profile, email, only_if: self.only_if })
         } else {
             Err(Error::validation(faults))
         }
@@ -206,6 +211,9 @@ impl Ctx {
                 return Ok(Err(super::roles::unknown_role(role)));
             }
         }
+        if let Err(refusal) = self.may_give(tx, None, &new.roles, meta).await? {
+            return Ok(Err(refusal));
+        }
         if self.is_reserved(tx, &new.record.email, None).await?
             || !users::insert(tx.conn(), &new.record, now).await?
         {
@@ -225,6 +233,7 @@ impl Ctx {
             entry = entry.detail("mailed", true);
         }
         self.audit.grant(tx, meta, entry).await?;
+        self.idempotency.keep_in(tx, meta, 201, &user).await?;
         Ok(Ok(Changed::new(true, user)))
     }
 
@@ -238,6 +247,9 @@ impl Ctx {
         let now = self.now();
         let Some(record) = self.take(tx, user).await? else { return Ok(Err(not_found())) };
         let before = record.user;
+        if let Err(refusal) = change.only_if.check(&before.version_tag()) {
+            return Ok(Err(refusal));
+        }
         let name = change.name.clone().unwrap_or_else(|| before.name.clone());
         let profile = change.profile.clone().unwrap_or_else(|| before.profile.clone());
         let email = change.email.as_ref().filter(|email| email.address() != before.email);
@@ -362,6 +374,9 @@ impl Ctx {
         if to != UserStatus::Active {
             let ended = sessions::end_of_user(tx.conn(), user, None, EndReason::AccountState, now).await?;
             entry = entry.detail("sessions_ended", ended.len());
+        }
+        if to == UserStatus::Deleted {
+            api_keys::revoke_of_user(tx.conn(), user, now).await?;
         }
         self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
         self.audit.grant(tx, meta, entry).await?;

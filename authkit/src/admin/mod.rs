@@ -3,6 +3,7 @@
 //! [`Admin`] gives each operation a transaction of its own; [`AdminIn`] runs it in the host's.
 
 mod accounts;
+mod api_keys;
 mod erase;
 mod keys;
 mod limits;
@@ -11,6 +12,7 @@ mod lockouts;
 mod mails;
 mod mfa;
 mod orgs;
+mod passkeys;
 mod roles;
 mod seed;
 mod seed_file;
@@ -23,12 +25,13 @@ use serde::Serialize;
 
 use crate::config::RoleDefinition;
 use crate::crypto::keys::{KeyInfo, KeyPurpose};
-use crate::db::{Job, Tx};
+use crate::db::{Job, Listing, Page, Tx};
 use crate::error::Result;
 use crate::events::Action;
 use crate::flows::{Ctx, Ruling};
 use crate::ids::{SessionId, UserId};
 use crate::meta::RequestMeta;
+use crate::precondition::Precondition;
 use crate::secret::SecretString;
 use crate::sessions::{EndReason, Session};
 use crate::users::User;
@@ -81,6 +84,14 @@ impl Admin {
     #[must_use]
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;
+        self
+    }
+
+    /// The same operations for a request that came with an idempotency key.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "keys come by HTTP"))]
+    #[must_use]
+    pub(crate) fn for_request(mut self, meta: &RequestMeta) -> Self {
+        self.meta.claim = meta.claim;
         self
     }
 
@@ -240,6 +251,27 @@ impl Admin {
         .await
     }
 
+    /// Gives and takes roles until the account has these and no other. Access tokens made before are void.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] for an unknown account; [`crate::ErrorKind::Validation`] for an unknown role;
+    /// [`crate::ErrorKind::Forbidden`] when the operator is a user and the roles are his own, or one permits more than
+    /// his; [`crate::ErrorKind::Conflict`] for the last `super_admin` who may sign in;
+    /// [`crate::ErrorKind::PreconditionFailed`] when the account is not what `only_if` asks for.
+    pub async fn set_roles(
+        &self,
+        user: UserId,
+        roles: Vec<String>,
+        only_if: Precondition,
+    ) -> Result<Changed<User>> {
+        let wanted = Arc::new((roles, only_if));
+        self.run(Action::RoleGrant, Some(user), move |ctx, tx, meta| {
+            let wanted = Arc::clone(&wanted);
+            Box::pin(async move { ctx.set_roles_in(tx, user, &wanted.0, &wanted.1, meta).await })
+        })
+        .await
+    }
+
     /// Defines or changes a role. Running servers follow within about a second.
     ///
     /// # Errors
@@ -270,6 +302,16 @@ impl Admin {
             })
             .await?;
         Ok(Changed::new(changed, self.ctx.describe(&record, None)))
+    }
+
+    /// The live sessions of a user, newest first.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] for an unknown account; [`crate::ErrorKind::InvalidRequest`] for a cursor of
+    /// another list.
+    pub async fn sessions_of(&self, user: UserId, page: &Page) -> Result<Listing<Session>> {
+        self.ctx.require_account(user).await?;
+        self.ctx.sessions_of(user, None, page).await
     }
 
     /// Ends all sessions of a user. Returns how many there were.

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use crate::api_keys::store as api_keys;
 use crate::audit::Entry;
 use crate::config::JwtAlgorithm;
 use crate::crypto::keys::KeyPurpose;
-use crate::db::Tx;
+use crate::db::page::Cursors;
+use crate::db::{Listing, Page, Tx};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::Ctx;
@@ -13,6 +15,7 @@ use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason as LinkEnd, store as links};
 use crate::meta::RequestMeta;
 use crate::mfa::store as pending;
+use crate::passkeys::store as passkeys;
 use crate::sessions::{EndReason, Session, SessionRecord, store as sessions};
 use crate::users::store as users;
 
@@ -46,6 +49,27 @@ impl Ctx {
         }
     }
 
+    /// Live sessions of a user, newest first.
+    pub(crate) async fn sessions_of(
+        &self,
+        user: UserId,
+        current: Option<SessionId>,
+        page: &Page,
+    ) -> Result<Listing<Session>> {
+        let (key, _) = self.keys.active_bytes(KeyPurpose::Cursor)?;
+        let cursors = Cursors::new(&key, format!("sessions-of:{user}"));
+        let (before, limits) = (cursors.start(page)?, self.limits());
+        let rows = self
+            .db
+            .read(move |conn| Box::pin(async move { sessions::live_of_user(conn, user, limits).await }))
+            .await?;
+        // A user has few, and never so many that paging in the store would pay.
+        let mut rows: Vec<Session> = rows.iter().map(|row| self.describe(row, current)).collect();
+        rows.sort_unstable_by_key(|session| std::cmp::Reverse(session.id));
+        rows.retain(|session| before.is_none_or(|before| session.id.as_uuid() < before));
+        Ok(cursors.page(rows, page, |session| session.id.as_uuid()))
+    }
+
     pub(super) async fn any_session(&self, id: SessionId) -> Result<SessionRecord> {
         let record =
             self.db.read(move |conn| Box::pin(async move { sessions::by_id(conn, id).await })).await?;
@@ -71,7 +95,10 @@ impl Ctx {
         links::end_all(tx.conn(), LinkEnd::Revoked, now).await?;
         pending::end_all(tx.conn(), now).await?;
         pending::advance_steps(tx.conn(), now).await?;
-        for purpose in [KeyPurpose::Token, KeyPurpose::Link, KeyPurpose::Jwt] {
+        passkeys::end_all_challenges(tx.conn()).await?;
+        // A copy of the store may hold keys that were revoked since.
+        api_keys::revoke_all(tx.conn(), now).await?;
+        for purpose in [KeyPurpose::Token, KeyPurpose::Link, KeyPurpose::ApiKey, KeyPurpose::Jwt] {
             self.keys.replace(tx, purpose).await?;
         }
         let entry = Entry::system(Action::SessionEnd).detail("all", true).detail("sessions_ended", ended);

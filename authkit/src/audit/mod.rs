@@ -15,7 +15,7 @@ use crate::db::page::Cursors;
 use crate::db::{Conn, Db, Listing, Page, Tx};
 use crate::error::{Error, Result};
 use crate::events::{Action, Event, Outcome, Publisher};
-use crate::ids::{EventId, SessionId, UserId};
+use crate::ids::{EventId, Sequence, SessionId, UserId};
 use crate::mail::{Outbox, Told, ToldLink};
 use crate::meta::RequestMeta;
 use crate::random::SharedRandom;
@@ -141,6 +141,7 @@ pub(crate) struct Audit {
     publisher: Publisher,
     outbox: Outbox,
     hooks: Arc<Vec<Box<dyn Hook>>>,
+    sequence: Arc<Sequence>,
 }
 
 impl Audit {
@@ -151,7 +152,7 @@ impl Audit {
         outbox: Outbox,
         hooks: Vec<Box<dyn Hook>>,
     ) -> Self {
-        Self { clock, random, publisher, outbox, hooks: Arc::new(hooks) }
+        Self { clock, random, publisher, outbox, hooks: Arc::new(hooks), sequence: Arc::default() }
     }
 
     pub(crate) fn publisher(&self) -> &Publisher {
@@ -180,7 +181,7 @@ impl Audit {
             _ => "anonymous".to_owned(),
         };
         let event = Arc::new(Event {
-            id: EventId::generate(at, &*self.random)?,
+            id: EventId::from_uuid(self.sequence.next(at, &*self.random)?),
             at,
             action: entry.action,
             outcome: entry.outcome,
@@ -232,6 +233,11 @@ impl Audit {
             .read(move |conn| Box::pin(async move { store::list(conn, &filter, before, limit).await }))
             .await?;
         Ok(cursors.page(rows, page, |event| event.id.as_uuid()))
+    }
+
+    /// Removes up to `limit` events of before `before`. Returns how many.
+    pub(crate) async fn sweep(conn: &mut Conn<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+        store::sweep(conn, before, limit).await
     }
 
     /// Events of one account, for its purge: the rows stay, the account's own data in them goes.

@@ -6,7 +6,7 @@ use super::AuditFilter;
 use crate::db::{Conn, on_db, row};
 use crate::error::{Error, Result};
 use crate::events::{Action, Event, Outcome};
-use crate::ids::{EventId, SessionId, UserId};
+use crate::ids::{EventId, SessionId, UserId, first_id_of};
 use crate::time::Timestamp;
 
 const INSERT: &str = "INSERT INTO authkit_audit
@@ -71,6 +71,20 @@ pub(super) async fn list(
         .fetch_all(c)
         .await)?;
     rows.into_iter().map(event).collect()
+}
+
+/// Ids sort by time.
+const SWEEP: &str = "DELETE FROM authkit_audit WHERE id IN
+        (SELECT a.id FROM authkit_audit a WHERE a.id < $1 ORDER BY a.id LIMIT $2)
+      AND id < $1";
+
+pub(super) async fn sweep(conn: &mut Conn<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    Ok(on_db!(conn, |c| sqlx::query(SWEEP)
+        .bind(first_id_of(before))
+        .bind(limit)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))?)
 }
 
 pub(super) async fn forget(conn: &mut Conn<'_>, user: UserId) -> Result<()> {

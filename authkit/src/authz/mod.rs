@@ -27,7 +27,7 @@ pub use decision::{DecidedBy, Decision};
 pub use members::Membership;
 pub use orgs::{NewOrganisation, OrgStatus, Organisation, OrganisationChange};
 pub use resource::Resource;
-pub(crate) use types::{MEMBERS_READ, MEMBERS_WRITE, ResourceTypes, cover_all};
+pub(crate) use types::{MEMBERS_READ, MEMBERS_WRITE, ResourceTypes, cover_all, scope_on};
 
 /// The built-in role that may do everything.
 pub const SUPER_ADMIN: &str = "super_admin";
@@ -79,7 +79,7 @@ impl Grants {
     }
 }
 
-/// `*` covers all, `a:*` covers `a:b` and `a:b:c`, anything else itself only.
+/// `*` covers all, `a:*` covers `a:b`, `a:b:c` and `a:b:*`, anything else itself only.
 pub(crate) fn covers(grant: &str, wanted: &str) -> bool {
     match grant.strip_suffix('*') {
         Some("") => true,

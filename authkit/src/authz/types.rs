@@ -38,6 +38,14 @@ impl ResourceTypes {
         self.0.values()
     }
 
+    /// What scopes of API keys may say about things: `KIND:PERMISSION`.
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = String> {
+        self.0.values().flat_map(|kind| {
+            let granted = kind.roles.values().flatten();
+            granted.map(move |permission| scope_on(&kind.name, permission))
+        })
+    }
+
     /// What a role permits; `None` for one that is not declared (any more): it permits nothing.
     pub(crate) fn permissions(&self, kind: &str, role: &str) -> Option<&[String]> {
         self.0.get(kind)?.roles.get(role).map(Vec::as_slice)
@@ -53,6 +61,11 @@ impl ResourceTypes {
         let roles = self.0.get(kind).into_iter().flat_map(|kind| &kind.roles);
         roles.filter(|(_, granted)| granted.iter().any(|g| g == "*")).map(|(name, _)| name.as_str()).collect()
     }
+}
+
+/// By what name a scope of an API key covers a permission on a kind of thing.
+pub(crate) fn scope_on(kind: &str, permission: &str) -> String {
+    format!("{kind}:{permission}")
 }
 
 /// Whether `granted` permits all that `wanted` does: who holds the one may give the other.

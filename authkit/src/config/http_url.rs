@@ -45,6 +45,26 @@ impl<'a> HttpUrl<'a> {
             || bare.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
     }
 
+    /// The host, unless it is an IP address.
+    pub(super) fn domain(&self) -> Option<&'a str> {
+        let address = self.host.starts_with('[') || self.host.parse::<Ipv4Addr>().is_ok();
+        (!address).then_some(self.host)
+    }
+
+    /// Scheme, host and port as browsers send them (RFC 6454 section 6.2).
+    pub(super) fn origin(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        match self.port.filter(|port| *port != self.default_port()) {
+            Some(port) => format!("{scheme}://{}:{port}", self.host),
+            None => format!("{scheme}://{}", self.host),
+        }
+    }
+
+    /// The port that browsers leave out.
+    pub(super) fn default_port(&self) -> u16 {
+        if self.https { 443 } else { 80 }
+    }
+
     /// Whether credentials may be sent there: https, or this machine.
     pub(super) fn is_secure(&self) -> bool {
         self.https || self.is_loopback()

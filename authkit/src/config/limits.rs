@@ -75,6 +75,8 @@ pub struct LimitsConfig {
     pub invite_user: Rate,
     /// `RL_S3_USER_LIMIT`: storage credentials of a user.
     pub s3_user: Rate,
+    /// `RL_API_KEY_LIMIT`: uses of an API key.
+    pub api_key: Rate,
     /// `RL_FALLBACK_IP_LIMIT`: from an address, at every door that has no limit of its own.
     pub fallback_ip: Rate,
     /// The limiter that several processes share.
@@ -97,6 +99,7 @@ impl Default for LimitsConfig {
             link_ip: Rate::new(30, minutes(10)),
             invite_user: Rate::new(100, hour),
             s3_user: Rate::new(60, hour),
+            api_key: Rate::new(600, minutes(1)),
             fallback_ip: Rate::new(300, minutes(1)),
             redis: RedisConfig::default(),
         }
@@ -118,6 +121,7 @@ impl LimitsConfig {
         self.link_ip = rate;
         self.invite_user = rate;
         self.s3_user = rate;
+        self.api_key = rate;
         self.fallback_ip = rate;
         self
     }

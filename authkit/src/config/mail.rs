@@ -70,6 +70,8 @@ notices! {
     NewDevice = "new_device",
     /// Too many wrong attempts locked the account.
     AccountLocked = "account_locked",
+    /// An API key was made.
+    ApiKeyCreated = "api_key_created",
     /// A used refresh token came again: somebody has a copy.
     RefreshReplayed = "refresh_replayed",
 }

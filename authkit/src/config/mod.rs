@@ -7,7 +7,9 @@
 //! ([`complete_dev_secrets`]).
 
 mod accounts;
+mod api_keys;
 mod authz;
+mod cleanup;
 mod database_url;
 mod dev_keys;
 mod http_url;
@@ -33,9 +35,12 @@ mod table;
 mod tokens;
 mod validate;
 mod value;
+mod webauthn;
 
 pub use accounts::{AccountsConfig, EmailVerification, RoleDefinition};
+pub use api_keys::ApiKeysConfig;
 pub use authz::{AuthzConfig, ResourceType};
+pub use cleanup::CleanupConfig;
 pub use database_url::{redact_url, sqlite_file};
 pub use dev_keys::{complete_dev_secrets, dev_mfa_key, dev_token_pepper};
 pub use limits::{LimitsConfig, Rate, RedisConfig};
@@ -58,6 +63,7 @@ pub use setting::{Section, Setting};
 pub use settings::{Settings, ShownSetting};
 pub use table::settings;
 pub use tokens::{JwtAlgorithm, TokensConfig};
+pub use webauthn::WebauthnConfig;
 
 /// Where the process runs. Decides which shortcuts are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,6 +107,10 @@ pub struct Config {
     pub tokens: TokensConfig,
     /// Sessions and refresh tokens.
     pub sessions: SessionsConfig,
+    /// API keys.
+    pub api_keys: ApiKeysConfig,
+    /// Cleaning up.
+    pub cleanup: CleanupConfig,
     /// Mail: server, sender, what is not told.
     pub mail: MailConfig,
     /// Limits of requests, and the limiter that several processes share.
@@ -109,6 +119,8 @@ pub struct Config {
     pub lockout: LockoutConfig,
     /// Second factors.
     pub mfa: MfaConfig,
+    /// Passkeys: the relying party.
+    pub webauthn: WebauthnConfig,
 }
 
 impl Config {

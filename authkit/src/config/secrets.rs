@@ -30,6 +30,8 @@ pub struct Secrets {
     /// `MFA_ENCRYPTION_KEY`: Fernet keys, newest first. They seal what second factors keep in the store; without one no
     /// authenticator app can be set up.
     pub mfa_encryption_key: Vec<SecretString>,
+    /// `INTERNAL_CLEANUP_TOKEN`: opens `POST internal/cleanup`.
+    pub internal_cleanup_token: Option<SecretString>,
 }
 
 impl Secrets {

@@ -18,12 +18,18 @@ pub enum Section {
     Sessions,
     /// Second factors.
     Mfa,
+    /// API keys.
+    ApiKeys,
     /// Limits of requests.
     Limits,
     /// Locks after failed sign-ins.
     Lockout,
     /// Mail: server, sender, what is not told.
     Mail,
+    /// Passkeys.
+    Passkeys,
+    /// Removing what is of no more use.
+    Cleanup,
 }
 
 impl Section {
@@ -35,9 +41,12 @@ impl Section {
         Self::Tokens,
         Self::Sessions,
         Self::Mfa,
+        Self::ApiKeys,
         Self::Limits,
         Self::Lockout,
         Self::Mail,
+        Self::Passkeys,
+        Self::Cleanup,
     ];
 
     /// The name for people.
@@ -50,8 +59,11 @@ impl Section {
             Self::Tokens => "Tokens and keys",
             Self::Sessions => "Sessions",
             Self::Mfa => "Second factors",
+            Self::ApiKeys => "API keys",
             Self::Limits => "Limits of requests",
             Self::Mail => "Mail",
+            Self::Passkeys => "Passkeys",
+            Self::Cleanup => "Cleaning up",
             Self::Lockout => "Locks after failed sign-ins",
         }
     }

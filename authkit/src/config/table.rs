@@ -1,11 +1,14 @@
 //! The one table of settings: reading, the check for unknown names, `authctl config show` and the
 //! reference all come from it.
 
+mod api_keys;
 mod authz;
+mod cleanup;
 mod limits;
 mod lockout;
 mod mail;
 mod mfa;
+mod webauthn;
 
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
@@ -20,11 +23,20 @@ use crate::secret::SecretString;
 /// Every setting that this build knows, in the order in which they are shown.
 pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-        [SETTINGS, authz::SETTINGS, mfa::SETTINGS, limits::SETTINGS, lockout::SETTINGS]
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect()
+        [
+            SETTINGS,
+            authz::SETTINGS,
+            mfa::SETTINGS,
+            api_keys::SETTINGS,
+            limits::SETTINGS,
+            lockout::SETTINGS,
+            webauthn::SETTINGS,
+            cleanup::SETTINGS,
+        ]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect()
     });
     &ALL
 }

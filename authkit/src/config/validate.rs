@@ -1,13 +1,16 @@
 //! What may be set to what. One list of rules for settings that were read and for those set in code.
 
 mod accounts;
+mod api_keys;
 mod authz;
+mod cleanup;
 mod limits;
 mod lockout;
 mod mail;
 mod mfa;
 mod server;
 mod tokens;
+mod webauthn;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -34,10 +37,13 @@ impl Config {
         accounts::judge(self, has_mailer, &mut report);
         authz::judge(self, &mut report);
         tokens::judge(self, secrets, &mut report);
+        api_keys::judge(self, &mut report);
+        cleanup::judge(self, secrets, &mut report);
         limits::judge(self, &mut report);
         mail::judge(self, secrets, &mut report);
         lockout::judge(self, &mut report);
         mfa::judge(self, secrets, &mut report);
+        webauthn::judge(self, &mut report);
         if report.errors.is_empty() { Ok(report.warnings) } else { Err(report.errors) }
     }
 }

@@ -33,7 +33,9 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_outbox"),
     migration!(4, "0004_links"),
     migration!(5, "0005_mfa"),
+    migration!(6, "0006_passkeys"),
     migration!(7, "0007_authorization"),
+    migration!(8, "0008_api_keys"),
 ];
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS _authkit_migrations (

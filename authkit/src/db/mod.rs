@@ -14,6 +14,7 @@ pub(crate) mod feed;
 mod migrate;
 mod open;
 pub(crate) mod page;
+mod sweep;
 #[cfg(feature = "sqlite")]
 mod writer;
 
@@ -29,6 +30,7 @@ pub(crate) use conn::{ConnInner, Twin, on_db, row, without_engine};
 pub(crate) use error::{ends_transaction, is_constraint};
 pub use migrate::SchemaStatus;
 pub use page::{Listing, Page};
+pub use sweep::{CleanupJob, SweepBatch};
 
 use crate::error::{Error, Result};
 
@@ -217,6 +219,17 @@ impl Db {
         self.submit(job, Shape::Statement).await
     }
 
+    /// As [`Self::write_statement`], for what may be lost together with the power: nobody is told of it before
+    /// something later is durable, which makes it durable, too. On SQLite it waits for no disk when nobody writes beside
+    /// it; on PostgreSQL the statement itself must ask for that.
+    pub(crate) async fn write_ahead<T, F>(&self, job: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a, 'c> Fn(&'a mut Tx<'c>) -> Job<'a, T> + Send + Sync + 'static,
+    {
+        self.submit(job, Shape::Ahead).await
+    }
+
     #[cfg_attr(
         not(any(feature = "sqlite", feature = "postgres")),
         expect(unused_variables, clippy::unused_async)
@@ -229,6 +242,12 @@ impl Db {
         match &self.inner {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite { writer, .. } => bounded(writer.submit(job, shape, self.running.enter())).await,
+            // No task of its own: whoever goes away leaves one statement that is done whole or not at all.
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(pool) if shape.is_statement() => {
+                let _guard = self.running.enter();
+                bounded(postgres_write(pool, &job, shape)).await
+            }
             #[cfg(feature = "postgres")]
             Inner::Postgres(pool) => {
                 let pool = pool.clone();
@@ -282,10 +301,18 @@ impl std::fmt::Debug for Db {
 enum Shape {
     /// One statement, atomic by itself.
     Statement,
+    /// A statement that need not be durable before something later is.
+    Ahead,
     /// Several statements that stand or fall together.
     Transaction,
     /// A transaction that no other job may share.
     Alone,
+}
+
+impl Shape {
+    fn is_statement(self) -> bool {
+        matches!(self, Self::Statement | Self::Ahead)
+    }
 }
 
 fn idle(count: usize) -> u32 {
@@ -308,6 +335,20 @@ fn discard_if_broken<T>(pooled: sqlx::pool::PoolConnection<sqlx::Postgres>, out:
     }
 }
 
+/// A connection that is in use. When its user goes away in mid-statement it is closed: nobody else is to wait for an
+/// answer that was not his.
+#[cfg(feature = "postgres")]
+struct Lease(Option<sqlx::pool::PoolConnection<sqlx::Postgres>>);
+
+#[cfg(feature = "postgres")]
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(pooled) = self.0.take() {
+            drop(pooled.detach());
+        }
+    }
+}
+
 #[cfg(feature = "postgres")]
 async fn postgres_write<T, F>(pool: &sqlx::PgPool, job: &F, shape: Shape) -> Result<T>
 where
@@ -317,16 +358,22 @@ where
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut pooled = pool.acquire().await?;
-        let out = if shape == Shape::Statement {
-            postgres_statement(&mut pooled, job).await
-        } else {
-            postgres_transaction(&mut pooled, job).await
+        let mut lease = Lease(Some(pool.acquire().await?));
+        let Some(pooled) = lease.0.as_mut() else {
+            return Err(Error::internal("a lease without connection"));
         };
+        let out = if shape.is_statement() {
+            postgres_statement(pooled, job).await
+        } else {
+            postgres_transaction(pooled, job).await
+        };
+        let pooled = lease.0.take();
         if out.as_ref().is_err_and(error::is_retryable) && tries <= RETRIES {
             continue;
         }
-        discard_if_broken(pooled, &out);
+        if let Some(pooled) = pooled {
+            discard_if_broken(pooled, &out);
+        }
         return out;
     }
 }

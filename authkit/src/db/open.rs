@@ -74,7 +74,7 @@ impl Db {
         let writer = connect_when_free(|| pool(1).connect_with(options.clone())).await?;
         let options = options.create_if_missing(false);
         let readers = connect_when_free(|| pool(SQLITE_READERS).connect_with(options.clone())).await?;
-        Ok(Self::new(Inner::Sqlite { readers, writer: super::writer::Writer::new(writer) }))
+        Ok(Self::new(Inner::Sqlite { readers, writer: super::writer::Writer::of_own(writer) }))
     }
 
     #[cfg(feature = "postgres")]

@@ -32,6 +32,8 @@ const QUEUE: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Writer {
     pool: SqlitePool,
+    /// Nobody else uses the pool, and its connections wait for the disk at each commit.
+    own: bool,
     state: Mutex<State>,
 }
 
@@ -48,9 +50,14 @@ impl std::fmt::Debug for State {
 }
 
 impl Writer {
-    /// `pool` should have one connection, or be the host's own.
+    /// On the pool of a host.
     pub(super) fn new(pool: SqlitePool) -> Arc<Self> {
-        Arc::new(Self { pool, state: Mutex::default() })
+        Arc::new(Self { pool, own: false, state: Mutex::default() })
+    }
+
+    /// On a pool of one connection that nobody else uses and that is `synchronous = FULL`.
+    pub(super) fn of_own(pool: SqlitePool) -> Arc<Self> {
+        Arc::new(Self { pool, own: true, state: Mutex::default() })
     }
 
     pub(super) async fn submit<T, F>(self: &Arc<Self>, job: F, shape: Shape, guard: RunningGuard) -> Result<T>
@@ -108,12 +115,19 @@ impl Writer {
             Ok(conn) => conn,
             Err(error) => return job.refused(&error.into()),
         };
+        // Only alone: whoever shares the commit may need it to be durable.
+        let relaxed = self.own
+            && job.shape() == Shape::Ahead
+            && Conn::sqlite(&mut conn).batch("PRAGMA synchronous = NORMAL").await.is_ok();
         match run_one(&mut conn, job.as_mut(), true).await {
             Ok(()) => job.committed(),
             Err(error) => {
                 let _ = conn.close().await;
-                job.refused(&error);
+                return job.refused(&error);
             }
+        }
+        if relaxed && Conn::sqlite(&mut conn).batch("PRAGMA synchronous = FULL").await.is_err() {
+            let _ = conn.close().await;
         }
     }
 
@@ -192,7 +206,7 @@ impl Shift {
                     self.over = true;
                     return;
                 };
-                first.shape() == Shape::Statement && state.queue.len() == 1
+                first.shape().is_statement() && state.queue.len() == 1
             };
             if lone_statement {
                 writer.statement().await;
@@ -235,7 +249,7 @@ async fn run_one(conn: &mut PoolConnection<Sqlite>, job: &mut dyn Queued, first:
             Ok(Conn::sqlite(conn).batch("RELEASE SAVEPOINT authkit_job").await?)
         }
         // A single statement that failed left nothing behind. The first of a batch starts it anew.
-        Outcome::Refused if job.shape() == Shape::Statement => Ok(()),
+        Outcome::Refused if job.shape().is_statement() => Ok(()),
         Outcome::Refused => {
             Conn::sqlite(conn).batch("ROLLBACK").await?;
             Ok(Conn::sqlite(conn).batch("BEGIN IMMEDIATE").await?)

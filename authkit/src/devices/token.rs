@@ -87,6 +87,7 @@ impl Unverified {
         mac::constant_time_eq(&expected, &self.tag).then(|| Presented {
             id: self.id,
             hash: Some(hash(key, self.id, &self.secret)),
+            last_used_at: None,
             token: Some(self.text.clone()),
         })
     }

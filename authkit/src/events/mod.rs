@@ -91,6 +91,12 @@ actions! {
     MfaReset = "mfa.reset",
     /// A repeated sign-in within a session.
     StepUp = "step_up",
+    /// A user registered a passkey, or failed to.
+    PasskeyAdd = "passkey.add",
+    /// A passkey was removed, by its owner or an operator.
+    PasskeyRemove = "passkey.remove",
+    /// A passkey's signature was right, but its counter did not rise: there may be a copy of the key. Refused.
+    PasskeyClone = "passkey.clone",
     /// A session ended by its own token.
     Logout = "logout",
     /// A user ended all of his sessions.
@@ -115,6 +121,10 @@ actions! {
     RefreshAhead = "refresh.ahead",
     /// A genuine refresh token refused by the state of account or session.
     RefreshRefused = "refresh.refused",
+    /// An API key was made.
+    ApiKeyCreate = "api_key.create",
+    /// An API key was revoked.
+    ApiKeyRevoke = "api_key.revoke",
     /// So many attempts failed that no more are judged for a time.
     LockoutLock = "lockout.lock",
     /// A further lock, longer than the one before it, or of a whole network. Comes beside its `lockout.lock`.

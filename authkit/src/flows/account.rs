@@ -10,6 +10,7 @@ use crate::events::Action;
 use crate::flows::doors::Door;
 use crate::flows::{Authenticated, Ctx};
 use crate::meta::RequestMeta;
+use crate::precondition::Precondition;
 use crate::users::{User, check_name, check_profile, store as users};
 
 /// What a user changes in his own account; `None` leaves a field as it is.
@@ -20,12 +21,21 @@ pub struct ProfileChange {
     pub name: Option<String>,
     /// Replaces the whole profile: a JSON object of at most 16 KiB.
     pub profile: Option<Value>,
+    /// Which versions of the account may be changed.
+    pub only_if: Precondition,
 }
 
 impl ProfileChange {
     /// Changes what is given.
     pub fn new(name: Option<String>, profile: Option<Value>) -> Self {
-        Self { name, profile }
+        Self { name, profile, only_if: Precondition::default() }
+    }
+
+    /// Changes nothing unless the account is still what was seen.
+    #[must_use]
+    pub fn only_if(mut self, precondition: Precondition) -> Self {
+        self.only_if = precondition;
+        self
     }
 
     /// All faults at once. Gives the change back with the name in its stored form.
@@ -58,6 +68,9 @@ impl Ctx {
                 let Some(record) = users::by_id(tx.conn(), user).await? else {
                     return Ok(Err(ErrorKind::Unauthenticated.into()));
                 };
+                if let Err(refusal) = change.only_if.check(&record.user.version_tag()) {
+                    return Ok(Err(refusal));
+                }
                 let name = change.name.unwrap_or(record.user.name);
                 let profile = change.profile.unwrap_or(record.user.profile);
                 if !users::set_profile(tx.conn(), user, &name, &profile, ctx.now()).await? {

@@ -15,6 +15,7 @@ use crate::flows::authenticate::Requirement;
 use crate::flows::{Authenticated, Ctx, FRESH};
 use crate::ids::UserId;
 use crate::mfa::{FactorKind, store};
+use crate::time::Timestamp;
 
 /// Two factors were given.
 const MFA: &str = "mfa";
@@ -47,7 +48,6 @@ impl Amr {
     }
 
     /// A passkey. `verified`: it checked a PIN or the like of its user; `synced`: it may be copied between devices.
-    #[cfg_attr(not(test), expect(dead_code, reason = "its door comes with passkeys"))]
     pub(crate) fn passkey(verified: bool, synced: bool) -> Self {
         let key = if synced { SYNCED_KEY } else { DEVICE_BOUND_KEY };
         let given = [key, PRESENCE, MFA];
@@ -146,17 +146,20 @@ impl Assurance {
         self.within(Duration::from_secs(minutes * 60))
     }
 
-    fn is_met_by(self, caller: &Authenticated) -> bool {
+    fn is_met_by(self, caller: &Authenticated, at: Timestamp) -> bool {
         // A sign-in in the future is one before the clock was set back: nobody knows how long ago (R18).
-        let known = caller.auth_time() <= caller.at() + LEEWAY;
-        let fresh = self.within.is_none_or(|span| known && caller.at() < caller.auth_time() + span);
+        let Some(auth_time) = caller.auth_time() else { return false };
+        let known = auth_time <= at + LEEWAY;
+        let fresh = self.within.is_none_or(|span| known && at < auth_time + span);
         fresh && caller.acr() >= self.acr
     }
 }
 
 impl Requirement for Assurance {
     fn check(&self, caller: &Authenticated) -> Result<()> {
-        if self.is_met_by(caller) {
+        // No step-up makes a sign-in of an API key.
+        caller.signed_in()?;
+        if self.is_met_by(caller, caller.at()) {
             return Ok(());
         }
         let second = [FactorKind::Totp, FactorKind::BackupCode, FactorKind::Passkey].map(FactorKind::name);
@@ -218,8 +221,18 @@ impl Ctx {
     /// # Errors
     /// [`crate::ErrorKind::StepUpRequired`] with what would do.
     pub(crate) async fn require_fresh(self: &Arc<Self>, auth: &Authenticated) -> Result<Factors> {
-        let factors = self.factors_of(auth.user_id()).await?;
-        fresh(auth, factors).map(|()| factors)
+        let factors = self.factors_of(auth.signed_in()?.sub).await?;
+        self.require_fresh_with(auth, factors).map(|()| factors)
+    }
+
+    /// [`Self::require_fresh`] for factors that were read already. Judged now, however long ago the caller was let in.
+    pub(crate) fn require_fresh_with(&self, auth: &Authenticated, factors: Factors) -> Result<()> {
+        let needed = if factors.any() { Assurance::mfa() } else { Assurance::any() };
+        if needed.within(FRESH).is_met_by(auth, self.now()) {
+            Ok(())
+        } else {
+            Err(Error::step_up(factors.satisfying()))
+        }
     }
 
     /// Whether the policy lets the caller do nothing but prove or set up a second factor.
@@ -235,12 +248,6 @@ impl Ctx {
             Err(error) => error,
         }
     }
-}
-
-/// [`Ctx::require_fresh`] for factors that were read already.
-pub(crate) fn fresh(auth: &Authenticated, factors: Factors) -> Result<()> {
-    let needed = if factors.any() { Assurance::mfa() } else { Assurance::any() };
-    if needed.within(FRESH).is_met_by(auth) { Ok(()) } else { Err(Error::step_up(factors.satisfying())) }
 }
 
 #[cfg(test)]

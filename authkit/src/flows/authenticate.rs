@@ -1,74 +1,129 @@
-//! Who calls: judging access tokens, and what callers must be.
+//! Who calls: judging what callers show, and what callers must be.
 
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::authz::{Decision, Grants, Resource};
+use crate::api_keys;
+use crate::authz::{Decision, Grants, Resource, covers, scope_on};
 use crate::crypto::jwt::{AccessClaims, TokenError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flows::Ctx;
-use crate::ids::{SessionId, UserId};
+use crate::ids::{ApiKeyId, SessionId, UserId};
 use crate::meta::RequestMeta;
 use crate::sessions::{SessionRecord, store};
 use crate::time::Timestamp;
 use crate::users::{Record, UserStatus, store as users};
 
-/// A caller whose access token was judged good. Checks on it are values: [`Self::require`].
+/// A caller whose access token or API key was judged good. Checks on it are values: [`Self::require`].
+///
+/// An API key is no sign-in: it holds permissions, as far as its scopes and its owner go, but no role, and it never
+/// meets an [`Assurance`].
 #[derive(Debug, Clone)]
 pub struct Authenticated {
-    claims: Arc<AccessClaims>,
-    grants: Arc<Grants>,
+    shown: Shown,
     at: Timestamp,
     /// To ask the store, where a role is held on one thing only.
     ctx: Arc<Ctx>,
 }
 
+/// What a caller shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credential {
+    /// An access token of this session.
+    Session(SessionId),
+    /// This API key.
+    ApiKey(ApiKeyId),
+}
+
+#[derive(Debug, Clone)]
+enum Shown {
+    Token { claims: Arc<AccessClaims>, grants: Arc<Grants> },
+    Key(Arc<KeyHolder>),
+}
+
+/// An API key as it was found at the moment of its use.
+#[derive(Debug)]
+pub(crate) struct KeyHolder {
+    pub(crate) id: ApiKeyId,
+    pub(crate) owner: UserId,
+    pub(crate) scopes: Vec<String>,
+    /// What the owner may do.
+    pub(crate) permissions: Vec<String>,
+    pub(crate) expires_at: Timestamp,
+}
+
 impl Authenticated {
-    /// Who.
+    pub(crate) fn by_key(holder: KeyHolder, at: Timestamp, ctx: Arc<Ctx>) -> Self {
+        Self { shown: Shown::Key(Arc::new(holder)), at, ctx }
+    }
+
+    /// Who; of an API key, its owner.
     pub fn user_id(&self) -> UserId {
-        self.claims.sub
+        match &self.shown {
+            Shown::Token { claims, .. } => claims.sub,
+            Shown::Key(holder) => holder.owner,
+        }
     }
 
-    /// In which session.
-    pub fn session_id(&self) -> SessionId {
-        self.claims.sid
+    /// By what.
+    pub fn credential(&self) -> Credential {
+        match &self.shown {
+            Shown::Token { claims, .. } => Credential::Session(claims.sid),
+            Shown::Key(holder) => Credential::ApiKey(holder.id),
+        }
     }
 
-    /// Roles as the token states them; a change of roles voids the token.
+    /// In which session; `None` for an API key.
+    pub fn session_id(&self) -> Option<SessionId> {
+        self.claimed().map(|claims| claims.sid)
+    }
+
+    /// Roles as the token states them; a change of roles voids the token. An API key holds none: see [`Self::may`].
     pub fn roles(&self) -> &[String] {
-        &self.claims.roles
+        self.claimed().map_or(&[], |claims| &claims.roles)
     }
 
-    /// When the user last proved who he is.
-    pub fn auth_time(&self) -> Timestamp {
-        self.claims.auth_time
+    /// When the user last proved who he is; `None` for an API key.
+    pub fn auth_time(&self) -> Option<Timestamp> {
+        self.claimed().map(|claims| claims.auth_time)
     }
 
-    /// How he proved it (RFC 8176).
+    /// How he proved it (RFC 8176); nothing for an API key.
     pub fn amr(&self) -> &[String] {
-        &self.claims.amr
+        self.claimed().map_or(&[], |claims| &claims.amr)
     }
 
-    /// When the token ends.
+    /// When the token or key ends.
     pub fn expires_at(&self) -> Timestamp {
-        self.claims.exp
+        match &self.shown {
+            Shown::Token { claims, .. } => claims.exp,
+            Shown::Key(holder) => holder.expires_at,
+        }
     }
 
     /// The host's own claims, as its source made them.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when the token carries none, or others than `C`.
+    /// [`ErrorKind::Internal`] when the token carries none, or others than `C`; [`ErrorKind::Forbidden`] for an API key,
+    /// which carries none.
     pub fn claims<C: DeserializeOwned>(&self) -> Result<C> {
-        let value = self.claims.ext.clone().unwrap_or(Value::Null);
+        let value = self.signed_in()?.ext.clone().unwrap_or(Value::Null);
         serde_json::from_value(value)
             .map_err(|e| Error::internal("a token does not carry the claims asked for").with_source(e))
     }
 
-    /// Whether one of the caller's roles permits `permission`.
+    /// Whether one of the caller's roles permits `permission`. By an API key, whether a role of its owner does at this
+    /// moment, and one of the key's scopes too.
     pub fn may(&self, permission: &str) -> bool {
-        self.grants.permit(self.roles(), permission)
+        match &self.shown {
+            Shown::Token { claims, grants } => grants.permit(&claims.roles, permission),
+            Shown::Key(holder) => [&holder.scopes, &holder.permissions]
+                .iter()
+                .all(|granted| granted.iter().any(|grant| covers(grant, permission))),
+        }
     }
 
     /// Gives the caller back when he meets `requirement`.
@@ -80,18 +135,39 @@ impl Authenticated {
         requirement.check(self).map(|()| self)
     }
 
-    /// Gives the decision when the caller may do `permission` on `resource` now. The store is asked, and not the token: a
-    /// role that is given or taken acts at once.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Forbidden`] for a caller who belongs to the resource or its organisation, [`ErrorKind::NotFound`] for
-    /// anybody else: another tenant's things are not there.
-    pub async fn require_on(&self, resource: &Resource, permission: &str) -> Result<Decision> {
-        self.ctx.require_on(self.user_id(), resource, permission).await
+    fn claimed(&self) -> Option<&AccessClaims> {
+        match &self.shown {
+            Shown::Token { claims, .. } => Some(claims),
+            Shown::Key(_) => None,
+        }
     }
 
-    pub(crate) fn ver(&self) -> i64 {
-        self.claims.ver
+    /// What the access token says: the only way to it, so that no door that needs a sign-in opens to an API key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for an API key.
+    pub(crate) fn signed_in(&self) -> Result<&AccessClaims> {
+        self.claimed().ok_or_else(|| {
+            forbidden("an API key is no sign-in".to_owned())
+                .with_public("An API key cannot do this. Sign in.")
+        })
+    }
+
+    /// Gives the decision when the caller may do `permission` on `resource` now. The store is asked, and not the token: a
+    /// role that is given or taken acts at once. Of an API key a scope must cover it too, by the name
+    /// `KIND:PERMISSION`, such as `project:review`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for a caller who belongs to the resource or its organisation, and for a key without that
+    /// scope; [`ErrorKind::NotFound`] for anybody else: another tenant's things are not there.
+    pub async fn require_on(&self, resource: &Resource, permission: &str) -> Result<Decision> {
+        if let Shown::Key(holder) = &self.shown {
+            let wanted = scope_on(resource.kind(), permission);
+            if !holder.scopes.iter().any(|scope| covers(scope, &wanted)) {
+                return Err(forbidden(format!("no scope of the API key covers {wanted}")));
+            }
+        }
+        self.ctx.require_on(self.user_id(), resource, permission).await
     }
 
     /// When the token was judged.
@@ -194,24 +270,31 @@ fn forbidden(why: String) -> Error {
 }
 
 impl Ctx {
-    /// Judges an access token, and whether the policy lets its session do everything: a session without the second
-    /// factor that its user's roles need may only set one up or give it.
+    /// Judges an API key, or an access token and whether the policy lets its session do everything: a session without
+    /// the second factor that its user's roles need may only set one up or give it.
     pub(crate) async fn authenticate(
         self: &Arc<Self>,
-        token: &str,
+        shown: &str,
         meta: &RequestMeta,
     ) -> Result<Authenticated> {
-        let caller = self.judge_token(token, meta).await?;
+        if shown.starts_with(api_keys::PREFIX) {
+            // Apart, so that the path of access tokens stays as small as it is.
+            return Box::pin(self.authenticate_key(shown, meta)).await;
+        }
+        let caller = self.judge_token(shown, meta).await?;
         if self.is_restricted(&caller) { Err(self.restricted(&caller).await) } else { Ok(caller) }
     }
 
-    /// As [`Self::authenticate`], for the doors where second factors are set up and given.
+    /// As [`Self::authenticate`], for the doors where second factors are set up and given. No API key passes.
     pub(crate) async fn authenticate_enrolling(
         self: &Arc<Self>,
-        token: &str,
+        shown: &str,
         meta: &RequestMeta,
     ) -> Result<Enrolling> {
-        self.judge_token(token, meta).await.map(Enrolling)
+        if shown.starts_with(api_keys::PREFIX) {
+            Box::pin(self.authenticate_key(shown, meta)).await?.signed_in()?;
+        }
+        self.judge_token(shown, meta).await.map(Enrolling)
     }
 
     /// Signature and claims (or the memory of having judged them), revocation, network.
@@ -238,11 +321,15 @@ impl Ctx {
         {
             return Err(Error::new(ErrorKind::Unauthenticated, "the token came from another network"));
         }
-        Ok(Authenticated { claims, grants: self.roles.grants(), at, ctx: Arc::clone(self) })
+        Ok(Authenticated {
+            shown: Shown::Token { claims, grants: self.roles.grants() },
+            at,
+            ctx: Arc::clone(self),
+        })
     }
 
     /// Asks the store whether session and account still stand as the token says: before anything that changes a
-    /// credential or grants something (R14).
+    /// credential or grants something (R14). No API key passes.
     pub(crate) async fn require_current(&self, auth: &Authenticated) -> Result<Record> {
         self.require_current_session(auth).await.map(|(record, _)| record)
     }
@@ -252,7 +339,8 @@ impl Ctx {
         &self,
         auth: &Authenticated,
     ) -> Result<(Record, SessionRecord)> {
-        let (user, session, limits) = (auth.user_id(), auth.session_id(), self.limits());
+        let claims = auth.signed_in()?;
+        let (user, session, limits) = (claims.sub, claims.sid, self.limits());
         let (record, view) = self
             .db
             .read(move |conn| {
@@ -266,7 +354,7 @@ impl Ctx {
         let stands = view.filter(|view| view.alive && view.session.user_id == user);
         match (record, stands) {
             (Some(record), Some(view))
-                if record.user.status == UserStatus::Active && record.version.ver == auth.ver() =>
+                if record.user.status == UserStatus::Active && record.version.ver == claims.ver =>
             {
                 Ok((record, view.session))
             }

@@ -2,6 +2,7 @@
 //! one dead. Whatever began before cannot finish: the statements that begin a session or use a link ask for the
 //! epoch.
 
+use crate::api_keys::store as api_keys;
 use crate::audit::Entry;
 use crate::db::Tx;
 use crate::devices::store as devices;
@@ -12,6 +13,7 @@ use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason as LinkEnd, store as links};
 use crate::meta::RequestMeta;
 use crate::mfa::store as mfa;
+use crate::passkeys::store as passkeys;
 use crate::passwords::store as passwords;
 use crate::sessions::revocations::Revocation;
 use crate::sessions::{EndReason, store as sessions};
@@ -49,8 +51,8 @@ impl ProvedBy {
 
 impl Ctx {
     /// A new epoch, all devices forgotten, all sessions but `keep` dead, `keep` carried over; all links dead but those
-    /// that give a former address back; all access tokens void, the kept session's too. Returns the version and how
-    /// many sessions ended; `None` when the account changed since `from`.
+    /// that give a former address back; all access tokens void, the kept session's too. API keys end where no session is
+    /// kept. Returns the version and how many sessions ended; `None` when the account changed since `from`.
     ///
     /// # Errors
     /// [`ErrorKind::Unauthenticated`] when the session to be kept is over: undoes everything.
@@ -86,7 +88,12 @@ impl Ctx {
         devices::forget_of_user(tx.conn(), user).await?;
         links::end_of_user(tx.conn(), user, LinkEnd::CredentialChange, now).await?;
         mfa::end_of_user(tx.conn(), user, now).await?;
+        passkeys::end_challenges_of(tx.conn(), user).await?;
         self.revocations.revoke(tx, Revocation::User(user, version.ver)).await?;
+        if spare.is_none() {
+            // Nobody who was signed in asked for it: the account may have been in other hands, which made keys.
+            api_keys::revoke_of_user(tx.conn(), user, now).await?;
+        }
         let sessions = u64::try_from(ended.len()).unwrap_or(u64::MAX);
         Ok(Some(CredentialsChanged { version, sessions, spared }))
     }

@@ -1,12 +1,13 @@
 //! Devices at sign-in: shown, remembered, used.
 
+use crate::audit::Entry;
 use crate::crypto::keys::KeyPurpose;
 use crate::db::Tx;
 use crate::devices::{self, DeviceToken, NewDevice, Presented};
 use crate::error::Result;
 use crate::flows::Ctx;
 use crate::flows::gate::Started;
-use crate::ids::DeviceId;
+use crate::ids::{DeviceId, UserId};
 use crate::secret::SecretString;
 use crate::users::Email;
 
@@ -36,6 +37,18 @@ impl Device {
     }
 }
 
+/// Whether the owner is to be told of a device.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "the notice hangs on it"]
+pub(crate) struct DeviceNews(bool);
+
+impl DeviceNews {
+    /// The event of a sign-in, with what its notice hangs on.
+    pub(crate) fn on(self, entry: Entry) -> Entry {
+        if self.0 { entry.detail("new_device", true) } else { entry }
+    }
+}
+
 impl Ctx {
     /// The device that a token shows, if we made that token for that e-mail. Costs no statement, except once a second
     /// for a key that is not known yet.
@@ -49,6 +62,22 @@ impl Ctx {
         Ok(token.verify(&key.bytes32()?, email.key()))
     }
 
+    /// The device that shows itself, if it is that user's.
+    pub(crate) async fn own_device(
+        &self,
+        shown: Presented,
+        user: UserId,
+        email: &Email,
+    ) -> Result<Option<Presented>> {
+        let (device, key) = (shown.clone(), email.key().to_owned());
+        let owner = self
+            .db
+            .read(move |conn| Box::pin(async move { devices::store::owner(conn, &device, &key).await }))
+            .await?;
+        let own = owner.filter(|(owner, _)| *owner == user);
+        Ok(own.map(|(_, last_used_at)| Presented { last_used_at: Some(last_used_at), ..shown }))
+    }
+
     /// The device that an attempt showed and that counted, else a new one.
     pub(crate) fn device_of(&self, known: Option<&Presented>, email: &Email) -> Result<Device> {
         if let Some(known) = known {
@@ -59,18 +88,24 @@ impl Ctx {
         Ok(Device::New(DeviceToken::issue(kid, &key, id, email.key(), &*self.random)?))
     }
 
-    /// In the transaction that begins the session, after its user's row was taken.
+    /// In the transaction that begins the session, after its user's row was taken. Returns whether the user is
+    /// to be told: of a device that did not show itself, and of which nothing else was seen before either.
     pub(crate) async fn remember_device(
         &self,
         tx: &mut Tx<'_>,
         device: &Device,
         started: &Started,
-    ) -> Result<()> {
+    ) -> Result<DeviceNews> {
         let (session, now) = (&started.session, self.now());
         match device {
-            Device::Known(known) => devices::store::touch(tx.conn(), known.id, now).await,
+            Device::Known(known) if known.is_due(now) => {
+                devices::store::touch(tx.conn(), known.id, now).await?;
+                Ok(DeviceNews(false))
+            }
+            Device::Known(_) => Ok(DeviceNews(false)),
             Device::New(new) => {
-                devices::store::insert(tx.conn(), new, session.user_id, session.epoch, now).await
+                devices::store::insert(tx.conn(), new, session.user_id, session.epoch, now).await?;
+                Ok(DeviceNews(started.elsewhere))
             }
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::config::{LimitsConfig, Rate};
-use crate::ids::{SessionId, UserId};
+use crate::ids::{ApiKeyId, SessionId, UserId};
 use crate::users::Email;
 
 /// What a limit counts by.
@@ -23,6 +23,8 @@ pub enum LimitAxis {
     User,
     /// The session, where the user is not known.
     Session,
+    /// The API key.
+    ApiKey,
 }
 
 /// A limit of the library.
@@ -59,6 +61,7 @@ limits! {
     LINK_IP: "link_ip" by Address as link_ip;
     REFRESH_USER: "refresh_user" by User as refresh_user;
     REFRESH_SESSION: "refresh_session" by Session as refresh_user;
+    API_KEY: "api_key" by ApiKey as api_key;
     FALLBACK_IP: "fallback_ip" by Address as fallback_ip;
 }
 
@@ -86,6 +89,10 @@ pub(crate) enum Door<'a> {
     Link,
     /// A refresh. A session that the store does not know has no user: it counts for itself.
     Refresh { user: Option<UserId>, session: SessionId },
+    /// A sign-in by passkey: nobody is known before its answer is judged.
+    Passkey,
+    /// Any use of an API key.
+    ApiKey { key: ApiKeyId },
     /// Any door that judges a credential or writes, and has no limit of its own.
     Other,
 }
@@ -99,6 +106,7 @@ pub(crate) enum Subject<'a> {
     Device(Uuid),
     User(UserId),
     Session(SessionId),
+    ApiKey(ApiKeyId),
 }
 
 impl<'a> Door<'a> {
@@ -137,6 +145,8 @@ impl<'a> Door<'a> {
             Self::Link => vec![(LINK_IP, Client)],
             Self::Refresh { user: Some(id), .. } => vec![(REFRESH_USER, User(id))],
             Self::Refresh { session, .. } => vec![(REFRESH_SESSION, Session(session))],
+            Self::Passkey => vec![(LOGIN_IP, Client)],
+            Self::ApiKey { key } => vec![(API_KEY, Subject::ApiKey(key))],
             Self::Other => vec![(FALLBACK_IP, Client)],
         }
     }

@@ -14,6 +14,7 @@ use crate::flows::{Authenticated, Ctx, Ruling};
 use crate::ids::{SessionId, UserId};
 use crate::links::{EndReason, LinkProof, LinkPurpose, store as links};
 use crate::meta::RequestMeta;
+use crate::passkeys::store as passkeys;
 use crate::passwords::store as passwords;
 use crate::users::{Email, UserStatus, store as users};
 
@@ -28,10 +29,10 @@ impl Ctx {
     ) -> Result<()> {
         self.outbox.require()?;
         let new = Email::parse(new_email, "/new_email").map_err(|fault| Error::validation(vec![fault]))?;
-        self.require_current(auth).await?;
+        let (record, session) = self.require_current_session(auth).await?;
         self.require_fresh(auth).await?;
         self.limit(Door::ChangeEmail { user: auth.user_id(), email: &new }, meta).await?;
-        let (user, session, meta_in) = (auth.user_id(), auth.session_id(), meta.clone());
+        let (user, session, meta_in) = (record.user.id, session.id, meta.clone());
         self.decide(meta, Action::EmailChangeRequest, Some(user), move |ctx, tx| {
             let (new, meta) = (new.clone(), meta_in.clone());
             Box::pin(async move { ctx.request_email_change_in(tx, user, session, &new, &meta).await })
@@ -137,8 +138,8 @@ impl Ctx {
     }
 
     /// Gives the account back to its former address, by the link in the notice. Whoever changed it may have set
-    /// everything else too, so password, sessions and links are gone, and a link that sets a new password goes to the
-    /// address that was given back. Notices of changes before this one still work: else whoever took an account over
+    /// everything else too, so password, passkeys, sessions and links are gone, and a link that sets a new password goes
+    /// to the address that was given back. Notices of changes before this one still work: else whoever took an account over
     /// could end the first one by a second change.
     pub(crate) async fn undo_email_change(
         self: &Arc<Self>,
@@ -177,6 +178,7 @@ impl Ctx {
         }
         self.give_address(tx, user, &old).await?;
         passwords::remove(tx.conn(), user).await?;
+        passkeys::remove_of_user(tx.conn(), user).await?;
         let changed = self.change_credentials(tx, user, Some(record.version.epoch), None).await?;
         let (version, ended) = changed.ok_or_else(|| Error::internal("a held account changed its epoch"))?;
         let since = link.record.created_at;

@@ -58,13 +58,13 @@ impl Ctx {
             proved_at: None,
         };
         if let Some(started) = self.start_session(tx, meta, &start).await? {
+            let mut entry = Entry::success(first.action, first.user).session(started.session.id);
             if let Some(device) = first.device {
-                self.remember_device(tx, device, &started).await?;
+                entry = self.remember_device(tx, device, &started).await?.on(entry);
             }
             if let Some(reservation) = first.reservation {
                 self.succeed_in(tx, reservation).await?;
             }
-            let entry = Entry::success(first.action, first.user).session(started.session.id);
             self.audit.grant(tx, meta, entry).await?;
             return Ok(Ok(Outcome::Started(started)));
         }

@@ -11,6 +11,7 @@ use crate::flows::{Amr, Ctx};
 use crate::ids::{DeviceId, SessionId, UserId};
 use crate::meta::{RequestMeta, network_of};
 use crate::sessions::revocations::Revocation;
+use crate::sessions::store::Inserted;
 use crate::sessions::{EndReason, SessionRecord, clean_user_agent, store};
 use crate::time::Timestamp;
 use crate::users::{UserStatus, store as users};
@@ -57,6 +58,8 @@ pub(crate) struct Started {
     pub(crate) session: SessionRecord,
     pub(crate) ver: i64,
     pub(crate) roles: Vec<String>,
+    /// The user signed in before, but never with this address and `User-Agent`.
+    pub(crate) elsewhere: bool,
 }
 
 impl Ctx {
@@ -71,33 +74,41 @@ impl Ctx {
         let given = (self.unverified_may(), start.amr.is_mfa());
         let taken = users::take_for_sign_in(tx.conn(), start.user, start.epoch, given, now).await?;
         let Some(version) = taken else { return Ok(None) };
-        let ended = self.make_room(tx, start, now).await?;
-        self.revoke_sessions(tx, &ended).await?;
-        for session in &ended {
-            let entry = Entry::success(Action::SessionEvict, start.user).session(*session);
-            self.audit.record(tx, meta, entry).await?;
-        }
-        let session = self.new_record(meta, start, version.epoch, now)?;
-        let roles = store::insert(tx.conn(), &session).await?;
-        Ok(Some(Started { session, ver: version.ver, roles }))
-    }
-
-    /// Ends what the policy does not allow beside the session to be. The user's row is held.
-    async fn make_room(&self, tx: &mut Tx<'_>, start: &Start, now: Timestamp) -> Result<Vec<SessionId>> {
         if let Some(old) = &start.replaces {
             store::end(tx.conn(), old.id, EndReason::SteppedUp, now).await?;
             self.revocations.revoke(tx, Revocation::Session(old.id)).await?;
-            return Ok(Vec::new());
         }
-        match self.config.sessions.policy {
-            SessionPolicy::Single => {
-                store::end_of_user(tx.conn(), start.user, None, EndReason::Evicted, now).await
-            }
-            SessionPolicy::Multi => {
-                let keep = i64::from(self.config.sessions.max_per_user).saturating_sub(1).max(0);
-                store::end_beyond(tx.conn(), start.user, keep, now).await
-            }
+        let session = self.new_record(meta, start, version.epoch, now)?;
+        let Inserted { roles, others, elsewhere } = store::insert(tx.conn(), &session).await?;
+        if start.replaces.is_none() {
+            self.make_room(tx, meta, &session, others, now).await?;
         }
+        Ok(Some(Started { session, ver: version.ver, roles, elsewhere }))
+    }
+
+    /// Ends what the policy does not allow beside a new session. The user's row is held.
+    async fn make_room(
+        &self,
+        tx: &mut Tx<'_>,
+        meta: &RequestMeta,
+        new: &SessionRecord,
+        others: i64,
+        now: Timestamp,
+    ) -> Result<()> {
+        let keep = match self.config.sessions.policy {
+            SessionPolicy::Single => 0,
+            SessionPolicy::Multi => i64::from(self.config.sessions.max_per_user).saturating_sub(1).max(0),
+        };
+        if others <= keep {
+            return Ok(());
+        }
+        let ended = store::end_beyond(tx.conn(), new.user_id, new.id, keep, now).await?;
+        self.revoke_sessions(tx, &ended).await?;
+        for session in ended {
+            let entry = Entry::success(Action::SessionEvict, new.user_id).session(session);
+            self.audit.record(tx, meta, entry).await?;
+        }
+        Ok(())
     }
 
     fn new_record(

@@ -64,6 +64,7 @@ impl Ctx {
             Subject::Device(id) => of("device", id.as_bytes()),
             Subject::User(user) => of("user", user.as_uuid().as_bytes()),
             Subject::Session(session) => of("session", session.as_uuid().as_bytes()),
+            Subject::ApiKey(key) => of("api_key", key.as_uuid().as_bytes()),
         }?;
         Ok(Bucket { policy: Policy::new(limit.name, (limit.rate)(&self.config.limits)), key })
     }

@@ -37,8 +37,9 @@ impl Ctx {
         auth: &Authenticated,
         meta: &RequestMeta,
     ) -> Result<u64> {
+        let user = auth.signed_in()?.sub;
         self.limit(Door::Other, meta).await?;
-        self.end_sessions_of(auth.user_id(), EndReason::LogoutAll, Action::LogoutAll, meta).await
+        self.end_sessions_of(user, EndReason::LogoutAll, Action::LogoutAll, meta).await
     }
 
     /// Ends one session of `user`; `false` when it is not his or over already.

@@ -93,14 +93,14 @@ impl Ctx {
             self.audit.record(tx, meta, entry).await?;
             return Ok(Err(ErrorKind::MfaInvalid.into()));
         };
-        self.remember_device(tx, &device, &started).await?;
+        let news = self.remember_device(tx, &device, &started).await?;
         // Signed in fully now: wrong passwords from before are forgotten.
         self.forgive_password(tx, email, pending.device).await?;
         let entry = Entry::success(Action::Login, user)
             .session(started.session.id)
             .detail("amr", start.amr.names().to_vec())
             .detail("second_factor", proved.kind.name());
-        self.audit.grant(tx, meta, entry).await?;
+        self.audit.grant(tx, meta, news.on(entry)).await?;
         Ok(Ok((started, device)))
     }
 }

@@ -6,7 +6,6 @@ use crate::audit::Entry;
 use crate::db::Tx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
-use crate::flows::assurance::fresh;
 use crate::flows::doors::Door;
 use crate::flows::mailed::stored;
 use crate::flows::second_factor::{FactorTry, SecondFactor};
@@ -77,7 +76,7 @@ impl Ctx {
         let (current, session) = self.require_current_session(caller).await?;
         let factors = self.factors_of(caller.user_id()).await?;
         if factors.any() {
-            fresh(caller, factors)?;
+            self.require_fresh_with(caller, factors)?;
         }
         let at = (caller.user_id(), current.version.epoch, session.id);
         let (target, stored) = self.own_password(&current.user.email, &session, meta).await?;

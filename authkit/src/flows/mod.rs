@@ -1,6 +1,7 @@
 //! Flows: one story a file, one transaction. Features meet only here.
 
 pub(crate) mod account;
+pub(crate) mod api_keys;
 pub(crate) mod assurance;
 pub(crate) mod attempt;
 pub(crate) mod authenticate;
@@ -24,9 +25,12 @@ pub(crate) mod memberships;
 pub(crate) mod mfa_complete;
 pub(crate) mod mfa_disable;
 pub(crate) mod mfa_enrol;
+pub(crate) mod once;
 pub(crate) mod operator;
 pub(crate) mod orgs;
 pub(crate) mod passkeys;
+pub(crate) mod passkeys_login;
+pub(crate) mod passkeys_own;
 pub(crate) mod password;
 pub(crate) mod recovery;
 pub(crate) mod redeem;
@@ -42,6 +46,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api_keys::Touches;
 use crate::audit::{Audit, Entry};
 use crate::authz::{ResourceTypes, Roles};
 use crate::config::{Config, EmailVerification};
@@ -49,30 +54,36 @@ use crate::crypto::keys::{KeyPurpose, Keys};
 use crate::crypto::mac;
 use crate::crypto::password::PasswordHasher;
 use crate::crypto::verified_cache::VerifiedCache;
-use crate::db::{Db, Job, Tx};
+use crate::db::{CleanupJob, Db, Job, Tx};
 use crate::error::{Error, Result};
 use crate::events::Action;
+use crate::idempotency::Idempotency;
 use crate::ids::{SessionId, UserId};
 use crate::limits::Limiter;
 use crate::lockout::Lockouts;
 use crate::mail::{Courier, Outbox};
 use crate::meta::RequestMeta;
 use crate::mfa::Seals;
+use crate::passkeys::Ceremonies;
 use crate::passwords::breach::BreachLookup;
 use crate::random::SharedRandom;
+use crate::secret::SecretString;
 use crate::sessions::owners::Owners;
 use crate::sessions::revocations::{Revocation, Revocations};
 use crate::time::{SharedClock, Timestamp};
 use crate::users::Email;
 
 pub use account::ProfileChange;
+pub use api_keys::ApiKeyRequest;
 pub(crate) use assurance::Amr;
 pub use assurance::{Acr, Assurance};
-pub use authenticate::{AnyRole, Authenticated, Enrolling, Permission, Requirement, Role};
+pub use authenticate::{AnyRole, Authenticated, Credential, Enrolling, Permission, Requirement, Role};
 pub use doors::LimitAxis;
 pub use invitation_accept::AcceptInvitation;
 pub use login::{Credentials, Login};
 pub use mfa_disable::DisableProof;
+pub use passkeys::PasskeyOptions;
+pub use passkeys_login::PasskeyFor;
 pub use password::PasswordChange;
 pub use second_factor::{PasskeyProof, SecondFactor};
 pub use signup::{SignUp, SignedUp};
@@ -98,6 +109,10 @@ pub(crate) struct Ctx {
     pub(crate) hasher: PasswordHasher,
     pub(crate) lockouts: Lockouts,
     pub(crate) seals: Seals,
+    pub(crate) touches: Touches,
+    pub(crate) cleanup_jobs: Vec<Arc<dyn CleanupJob>>,
+    pub(crate) cleanup_token: Option<SecretString>,
+    pub(crate) idempotency: Idempotency,
     pub(crate) breach: Option<Arc<dyn BreachLookup>>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) verified: VerifiedCache,
@@ -105,6 +120,7 @@ pub(crate) struct Ctx {
     pub(crate) types: ResourceTypes,
     pub(crate) claims: Option<ClaimsSource>,
     pub(crate) issuer: String,
+    pub(crate) ceremonies: Ceremonies,
 }
 
 /// What a transaction decided: `Err` is a refusal whose traces are committed.
@@ -132,7 +148,8 @@ impl Ctx {
     }
 
     /// Runs `effect` in a write transaction. An error of a host's hook undoes the effect alone: the refusal is
-    /// audited and committed. Without hooks an error undoes everything.
+    /// audited and committed. Without hooks an error undoes everything. An effect of a request that came with an
+    /// idempotency key comes about once.
     pub(crate) async fn decide<T, F>(
         self: &Arc<Self>,
         meta: &RequestMeta,
@@ -146,12 +163,18 @@ impl Ctx {
     {
         let ctx = Arc::clone(self);
         if !self.audit.has_hooks() {
-            let job = Arc::new((ctx, effect));
+            let job = Arc::new((ctx, effect, meta.claim));
             return self
                 .db
                 .write(move |tx| {
                     let job = Arc::clone(&job);
-                    Box::pin(async move { (job.1)(&job.0, tx).await })
+                    Box::pin(async move {
+                        let ruling = (job.1)(&job.0, tx).await?;
+                        if ruling.is_ok() {
+                            job.0.idempotency.effected(tx, job.2).await?;
+                        }
+                        Ok(ruling)
+                    })
                 })
                 .await?;
         }
@@ -165,6 +188,9 @@ impl Ctx {
                     match effect(ctx, tx).await {
                         Ok(ruling) => {
                             tx.release(point).await?;
+                            if ruling.is_ok() {
+                                ctx.idempotency.effected(tx, meta.claim).await?;
+                            }
                             Ok(ruling)
                         }
                         Err(error) if !tx.refused_by_hook() || crate::db::ends_transaction(&error) => {

@@ -8,7 +8,6 @@ use crate::crypto::password::{Admission, Verification};
 use crate::devices::Presented;
 use crate::error::{Error, ErrorKind, FieldCode, Result};
 use crate::events::Action;
-use crate::flows::assurance::fresh;
 use crate::flows::attempt::{Factor, Reservation, Target};
 use crate::flows::doors::Door;
 use crate::flows::{Authenticated, Ctx};
@@ -51,7 +50,7 @@ impl Ctx {
         let factors = self.factors_of(user).await?;
         if factors.any() {
             // The present password counts for itself only while there is nothing stronger (contract 4.14).
-            fresh(auth, factors)?;
+            self.require_fresh_with(auth, factors)?;
         }
         let email = &current.user.email;
         let new =

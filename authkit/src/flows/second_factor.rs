@@ -8,6 +8,7 @@ use crate::db::{Job, Tx};
 use crate::error::{ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::attempt::{Factor, Reservation};
+use crate::flows::passkeys::Asked;
 use crate::flows::{Amr, Ctx, Ruling};
 use crate::ids::{PendingId, SessionId, UserId};
 use crate::meta::RequestMeta;
@@ -61,6 +62,15 @@ impl FactorTry {
     /// Whether what failed before is forgotten when this succeeds.
     fn is_full_proof(&self) -> bool {
         matches!(self.action, Action::Login | Action::StepUp)
+    }
+
+    /// For what a passkey's challenge must have been made. `epoch` is the account's.
+    fn asks_passkey(&self, epoch: i64) -> Option<Asked> {
+        match (self.pending, self.session) {
+            (Some(pending), _) => Some(Asked::second_factor(pending, self.user, epoch)),
+            (None, Some(session)) => Some(Asked::step_up(session, self.user, epoch)),
+            (None, None) => None,
+        }
     }
 }
 
@@ -135,7 +145,7 @@ impl Ctx {
             &'a ProvedFactor,
         ) -> Job<'a, Ruling<T>>,
     {
-        users::take(tx.conn(), tried.user).await?;
+        let epoch = users::take(tx.conn(), tried.user).await?.map(|version| version.epoch);
         let mut pending = None;
         if let Some(id) = tried.pending {
             pending = store::count_try(tx.conn(), id, tried.user, self.now()).await?;
@@ -146,7 +156,7 @@ impl Ctx {
                 return Ok(Err(ErrorKind::MfaInvalid.into()));
             }
         }
-        match self.judge_factor(tx, meta, tried.user, &tried.factor).await? {
+        match self.judge_factor(tx, meta, tried, epoch).await? {
             Err(why) => {
                 self.fail_in(tx, reservation, meta).await?;
                 self.audit.record(tx, meta, refusal(tried, why)).await?;
@@ -170,14 +180,18 @@ impl Ctx {
         &self,
         tx: &mut Tx<'_>,
         meta: &RequestMeta,
-        user: UserId,
-        factor: &SecondFactor,
+        tried: &FactorTry,
+        epoch: Option<i64>,
     ) -> Result<Result<(Amr, FactorKind), &'static str>> {
-        let typed = match factor {
+        let user = tried.user;
+        let typed = match &tried.factor {
             SecondFactor::Code(typed) => typed,
             SecondFactor::Passkey(proof) => {
-                let judged = self.judge_passkey(tx, meta, user, proof).await?;
-                return Ok(judged.map(|amr| (amr, FactorKind::Passkey)).map_err(|_| "wrong_passkey"));
+                let Some(asked) = epoch.and_then(|epoch| tried.asks_passkey(epoch)) else {
+                    return Ok(Err("no_passkey_here"));
+                };
+                let judged = self.judge_passkey(tx, meta, asked, proof).await?;
+                return Ok(judged.map(|amr| (amr, FactorKind::Passkey)));
             }
         };
         let Some(code) = totp::canonical(typed) else { return Ok(Err("no_code")) };

@@ -103,6 +103,8 @@ impl Ctx {
         tx.rollback_to(point).await?;
         if self.verification() == EmailVerification::Required {
             self.sign_up_known(tx, new, hash).await?;
+            // As for a new one, whose answer is the same.
+            self.idempotency.effected(tx, meta.claim).await?;
         }
         let entry = Entry::failure(Action::UserSignUp, None, "email_taken").detail("email_hash", fingerprint);
         self.audit.record(tx, meta, entry).await?;

@@ -11,7 +11,6 @@ use crate::db::Tx;
 use crate::devices::Presented;
 use crate::error::{ErrorKind, Result};
 use crate::events::Action;
-use crate::flows::assurance::fresh;
 use crate::flows::device::Device;
 use crate::flows::doors::Door;
 use crate::flows::gate::{Start, Started};
@@ -80,7 +79,7 @@ impl Ctx {
         let (current, session) = self.require_current_session(caller).await?;
         let factors = self.factors_of(caller.user_id()).await?;
         if factors.any() {
-            fresh(caller, factors)?;
+            self.require_fresh_with(caller, factors)?;
         }
         let beside = factors.any().then(|| (Amr::read(&session.amr), session.auth_time));
         let (target, stored) = self.own_password(&current.user.email, &session, meta).await?;
@@ -173,7 +172,8 @@ impl Ctx {
         let Some(started) = self.start_session(tx, meta, &start).await? else {
             return Ok(Err(ErrorKind::Unauthenticated.into()));
         };
-        self.remember_device(tx, &rise.device, &started).await?;
+        // No news: the session was there before.
+        let _ = self.remember_device(tx, &rise.device, &started).await?;
         let entry = Entry::success(Action::StepUp, rise.user)
             .session(started.session.id)
             .detail("replaces", rise.session.to_string());

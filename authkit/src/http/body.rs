@@ -22,7 +22,8 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub struct Refusal {
     code: Code,
     message: Cow<'static, str>,
-    details: Map<String, Value>,
+    // Boxed: a map that keeps its order, as a host may ask of serde_json, would make every refusal large.
+    details: Box<Map<String, Value>>,
     retry_after: Option<u64>,
     limit: Option<Box<LimitState>>,
 }
@@ -31,7 +32,7 @@ impl Refusal {
     /// A refusal with the message that belongs to its code.
     pub fn new(code: impl Into<Code>) -> Self {
         let code = code.into();
-        Self { code, message: code.message().into(), details: Map::new(), retry_after: None, limit: None }
+        Self { code, message: code.message().into(), details: Box::default(), retry_after: None, limit: None }
     }
 
     /// Replaces the message.
@@ -79,6 +80,11 @@ impl Refusal {
         self.code
     }
 
+    /// The sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Status of the answer.
     pub fn status(&self) -> StatusCode {
         self.code.status()
@@ -99,7 +105,7 @@ impl Refusal {
 
     /// The body, and its media type: [`PROBLEM_JSON`] when `problem` was asked for, else [`JSON`].
     pub fn body(&self, request_id: &str, problem: bool) -> (&'static str, Vec<u8>) {
-        let (code, message, details) = (self.code.name(), &*self.message, &self.details);
+        let (code, message, details) = (self.code.name(), &*self.message, &*self.details);
         if problem {
             let title = self.status().canonical_reason().unwrap_or(code);
             let (status, details) = (self.status().as_u16(), Some(details).filter(|d| !d.is_empty()));

@@ -220,6 +220,49 @@ impl Fields {
         })
     }
 
+    /// An array of strings that must be there.
+    pub fn strings(&mut self, name: &str) -> Vec<String> {
+        if !self.members.contains_key(name) {
+            self.fault(name, FieldCode::Required, "is missing");
+        }
+        self.optional_strings(name).unwrap_or_default()
+    }
+
+    /// An array of strings that may be missing; `null` is none.
+    pub fn optional_strings(&mut self, name: &str) -> Option<Vec<String>> {
+        let items = match self.members.remove(name)? {
+            Value::Array(items) => items.into_iter().map(|item| match item {
+                Value::String(text) => Some(text),
+                _ => None,
+            }),
+            _ => return self.wrong_type(name, "must be an array of strings"),
+        };
+        let texts: Option<Vec<String>> = items.collect();
+        if texts.is_none() {
+            return self.wrong_type(name, "must be an array of strings");
+        }
+        texts
+    }
+
+    /// A switch that may be missing; `null` is none.
+    pub fn optional_bool(&mut self, name: &str) -> Option<bool> {
+        match self.members.remove(name)? {
+            Value::Bool(value) => Some(value),
+            _ => self.wrong_type(name, "must be true or false"),
+        }
+    }
+
+    /// A whole number from 0 that may be missing; `null` is none.
+    pub fn optional_whole(&mut self, name: &str) -> Option<u64> {
+        let value = self.members.remove(name)?;
+        value.as_u64().or_else(|| self.wrong_type(name, "must be a whole number"))
+    }
+
+    fn wrong_type<T>(&mut self, name: &str, message: &'static str) -> Option<T> {
+        self.fault(name, FieldCode::Type, message);
+        None
+    }
+
     /// A string that may be missing (`None`), or `null` (`Some(None)`): what a change empties.
     pub fn changed_string(&mut self, name: &str) -> Option<Option<String>> {
         self.members.contains_key(name).then(|| self.nullable_string(name))
@@ -255,6 +298,14 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// An object that must be there.
+    pub fn object(&mut self, name: &str) -> Value {
+        if !self.members.contains_key(name) {
+            self.fault(name, FieldCode::Required, "is missing");
+        }
+        self.optional_object(name).unwrap_or_default()
     }
 
     /// Whether the member is there.

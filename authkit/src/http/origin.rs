@@ -33,16 +33,35 @@ pub fn is_unsafe(method: &Method) -> bool {
 
 /// Whether the request comes from a page of `own` (an exact origin) or of the host that it was sent to, or from one of
 /// the `trusted` origins.
+///
+/// Pages that tell nobody where a request comes from (`Referrer-Policy: no-referrer`) send the origin `null` with their
+/// forms (Fetch standard, "append a request `Origin` header"). `Sec-Fetch-Site`, which no script can write, then
+/// speaks for them.
 pub fn is_allowed(headers: &HeaderMap, own: &str, trusted: &[String]) -> bool {
     let (origin, site) = (only(headers, &ORIGIN), only(headers, &FETCH_SITE));
     match (origin, site) {
         // Another origin that is trusted is never the same one.
         (One::Value(origin), site) if trusted.iter().any(|known| known == origin) => site != One::Many,
         (One::Value(origin), One::Absent) => origin == own,
-        (One::Value(origin), One::Value("same-origin")) => origin == own || is_of_host(headers, origin),
+        (One::Value(origin), One::Value("same-origin")) => {
+            origin == own || origin == "null" || is_of_host(headers, origin)
+        }
         (One::Absent, site) => site == One::Value("same-origin"),
         _ => false,
     }
+}
+
+/// Whether the request was visibly made by a page of another site. For requests that carry a secret which no other site
+/// knows, and that nothing authorises which browsers send on their own: what says nothing of where it comes from, as
+/// older browsers do, may pass.
+pub fn is_foreign(headers: &HeaderMap, own: &str) -> bool {
+    if is_allowed(headers, own, &[]) {
+        return false;
+    }
+    let silent = matches!(only(headers, &ORIGIN), One::Absent | One::Value("null"));
+    // `none`: somebody used a bookmark or loaded the page again.
+    let by_hand = matches!(only(headers, &FETCH_SITE), One::Absent | One::Value("none"));
+    !(silent && by_hand)
 }
 
 /// The server may be reached under another name than its public one, as `127.0.0.1` in development.
@@ -73,12 +92,16 @@ mod tests {
 
     use super::*;
 
-    fn same(pairs: &[(&'static str, &'static str)]) -> bool {
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        is_allowed(&headers, "https://a.example", &["https://app.example".to_owned()])
+        headers
+    }
+
+    fn same(pairs: &[(&'static str, &'static str)]) -> bool {
+        is_allowed(&headers(pairs), "https://a.example", &["https://app.example".to_owned()])
     }
 
     #[test]
@@ -86,6 +109,7 @@ mod tests {
         assert!(same(&[("origin", "https://a.example")]));
         assert!(same(&[("sec-fetch-site", "same-origin")]));
         assert!(same(&[("origin", "https://a.example"), ("sec-fetch-site", "same-origin")]));
+        assert!(same(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
         assert!(same(&[
             ("origin", "http://127.0.0.1:8000"),
             ("sec-fetch-site", "same-origin"),
@@ -119,9 +143,35 @@ mod tests {
             assert!(!same(&[("sec-fetch-site", site)]), "{site}");
         }
         assert!(!same(&[("origin", "https://a.example"), ("sec-fetch-site", "cross-site")]));
+        assert!(!same(&[("origin", "null"), ("sec-fetch-site", "cross-site")]));
         assert!(!same(&[("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")]));
         assert!(!same(&[("origin", "https://evil.example"), ("host", "evil.example")]));
         assert!(!same(&[("origin", "https://a.example"), ("origin", "https://evil.example")]));
+    }
+
+    #[test]
+    fn a_request_with_a_secret_of_its_own_may_say_nothing() {
+        let foreign =
+            |pairs: &[(&'static str, &'static str)]| is_foreign(&headers(pairs), "https://a.example");
+        for own in [
+            &[][..],
+            &[("origin", "null")],
+            &[("sec-fetch-site", "none")],
+            &[("origin", "null"), ("sec-fetch-site", "same-origin")],
+            &[("origin", "https://a.example")],
+        ] {
+            assert!(!foreign(own), "{own:?}");
+        }
+        for other in [
+            &[("origin", "https://evil.example")][..],
+            &[("origin", "null"), ("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site")],
+            &[("origin", "https://evil.example"), ("sec-fetch-site", "none")],
+            &[("origin", "https://a.example"), ("sec-fetch-site", "cross-site")],
+            &[("origin", "null"), ("origin", "null")],
+        ] {
+            assert!(foreign(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -39,6 +39,27 @@ pub fn value<'q>(query: Option<&'q str>, name: &str) -> Result<Option<&'q str>, 
     }
 }
 
+/// The value of a parameter with its escapes resolved (RFC 3986 section 2.1); `+` stands for itself.
+///
+/// # Errors
+/// [`ErrorKind::InvalidRequest`] when it comes twice, or is not UTF-8 text in sound escapes.
+pub fn decoded(query: Option<&str>, name: &str) -> Result<Option<String>, Refusal> {
+    let Some(text) = value(query, name)? else { return Ok(None) };
+    let bad = || Refusal::new(ErrorKind::InvalidRequest).with_message("A parameter cannot be read.");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16)).ok_or_else(bad);
+        let code = 16 * digit()? + digit()?;
+        bytes.push(u8::try_from(code).map_err(|_| bad())?);
+    }
+    String::from_utf8(bytes).map(Some).map_err(|_| bad())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +76,18 @@ mod tests {
             assert_eq!(page(Some(bad)).unwrap_err().status(), 422, "{bad}");
         }
         assert_eq!(page(Some("limit=1&limit=2")).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn escapes_are_resolved() {
+        let of = |text: &str| decoded(Some(&format!("q={text}")), "q").map_err(|refusal| refusal.status());
+        assert_eq!(of("ada%40Example%2ecom").unwrap().as_deref(), Some("ada@Example.com"));
+        assert_eq!(of("a+b").unwrap().as_deref(), Some("a+b"));
+        assert_eq!(of("%c3%a9").unwrap().as_deref(), Some("\u{e9}"));
+        for bad in ["%", "%4", "%zz", "%+1", "%ff"] {
+            assert_eq!(of(bad).unwrap_err(), 400, "{bad}");
+        }
+        assert_eq!(decoded(None, "q").unwrap(), None);
     }
 
     #[test]

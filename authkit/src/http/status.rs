@@ -41,6 +41,7 @@ impl Code {
                 }
                 ErrorKind::NotFound => StatusCode::NOT_FOUND,
                 ErrorKind::Conflict => StatusCode::CONFLICT,
+                ErrorKind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
                 ErrorKind::Validation => StatusCode::UNPROCESSABLE_ENTITY,
                 ErrorKind::RateLimited | ErrorKind::Locked => StatusCode::TOO_MANY_REQUESTS,
                 ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

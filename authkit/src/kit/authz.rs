@@ -64,6 +64,7 @@ impl Authz<'_> {
         resource: &Resource,
         permission: &str,
     ) -> Result<Decision> {
+        caller.signed_in()?;
         self.ctx.require_on(caller.user_id(), resource, permission).await
     }
 
@@ -76,6 +77,7 @@ impl Authz<'_> {
     /// [`ErrorKind::NotFound`] for an account that shares no organisation with the caller, as for one that is not there;
     /// [`ErrorKind::Forbidden`] otherwise.
     pub async fn require_admin_over(&self, caller: &Authenticated, user: UserId) -> Result<()> {
+        caller.signed_in()?;
         let (ctx, by) = (Arc::clone(self.ctx), By::User(caller.user_id()));
         let read = self
             .ctx
@@ -109,6 +111,7 @@ impl Organisations<'_> {
         new: NewOrganisation,
         meta: &RequestMeta,
     ) -> Result<Organisation> {
+        auth.signed_in()?;
         self.ctx.create_org(auth, new, meta).await
     }
 
@@ -117,6 +120,7 @@ impl Organisations<'_> {
     /// # Errors
     /// [`ErrorKind::NotFound`] for anybody else.
     pub async fn get(&self, auth: &Authenticated, id: OrgId) -> Result<Organisation> {
+        auth.signed_in()?;
         self.require(auth, id, "read").await?;
         let found = self.ctx.db.read(move |conn| Box::pin(async move { org_store::by_id(conn, id).await }));
         found.await?.ok_or_else(hidden)
@@ -127,6 +131,7 @@ impl Organisations<'_> {
     /// # Errors
     /// [`ErrorKind::InvalidRequest`] for a cursor of another list.
     pub async fn list(&self, auth: &Authenticated, page: &Page) -> Result<Listing<Organisation>> {
+        auth.signed_in()?;
         let by = By::User(auth.user_id());
         if self.ctx.authority_now(by, &Resource::platform()).await?.operator {
             return self.ctx.all_orgs(page).await;
@@ -146,6 +151,7 @@ impl Organisations<'_> {
         change: OrganisationChange,
         meta: &RequestMeta,
     ) -> Result<Organisation> {
+        auth.signed_in()?;
         self.ctx.update_org(auth, id, change, meta).await
     }
 
@@ -154,6 +160,7 @@ impl Organisations<'_> {
     /// # Errors
     /// As [`Self::update`].
     pub async fn delete(&self, auth: &Authenticated, id: OrgId, meta: &RequestMeta) -> Result<()> {
+        auth.signed_in()?;
         self.ctx.delete_org(auth, id, meta).await
     }
 
@@ -162,6 +169,7 @@ impl Organisations<'_> {
     /// # Errors
     /// As [`Self::update`]; [`ErrorKind::InvalidRequest`] for a cursor of another list.
     pub async fn members(&self, auth: &Authenticated, id: OrgId, page: &Page) -> Result<Listing<Membership>> {
+        auth.signed_in()?;
         self.require(auth, id, MEMBERS_READ).await?;
         self.ctx.members_of(&Resource::org(id), page).await
     }
@@ -178,6 +186,7 @@ impl Organisations<'_> {
         (user, role): (UserId, &str),
         meta: &RequestMeta,
     ) -> Result<Membership> {
+        auth.signed_in()?;
         self.give(auth, id, (user, role), false, meta).await
     }
 
@@ -192,6 +201,7 @@ impl Organisations<'_> {
         (user, role): (UserId, &str),
         meta: &RequestMeta,
     ) -> Result<Membership> {
+        auth.signed_in()?;
         self.give(auth, id, (user, role), true, meta).await
     }
 
@@ -207,6 +217,7 @@ impl Organisations<'_> {
         user: UserId,
         meta: &RequestMeta,
     ) -> Result<()> {
+        auth.signed_in()?;
         let which = WhichMembership::in_org(id, user);
         self.ctx.revoke_membership(auth, which, meta).await.map(|_| ())
     }
@@ -246,6 +257,7 @@ impl Memberships<'_> {
         kind: Option<&str>,
         page: &Page,
     ) -> Result<Listing<Membership>> {
+        auth.signed_in()?;
         self.ctx.memberships_of(auth.user_id(), kind, page).await
     }
 
@@ -260,6 +272,7 @@ impl Memberships<'_> {
         kind: Option<&str>,
         page: &Page,
     ) -> Result<Listing<Membership>> {
+        auth.signed_in()?;
         let by = By::User(auth.user_id());
         if user != auth.user_id() && !self.ctx.authority_now(by, &Resource::platform()).await?.operator {
             return Err(ErrorKind::Forbidden.into());
@@ -277,6 +290,7 @@ impl Memberships<'_> {
         resource: &Resource,
         page: &Page,
     ) -> Result<Listing<Membership>> {
+        auth.signed_in()?;
         self.ctx.require_on(auth.user_id(), resource, MEMBERS_READ).await?;
         self.ctx.members_of(resource, page).await
     }
@@ -293,6 +307,7 @@ impl Memberships<'_> {
         (user, resource, role): (UserId, Resource, &str),
         meta: &RequestMeta,
     ) -> Result<Membership> {
+        auth.signed_in()?;
         let grant = Grant { user, resource, role: role.to_owned(), exists: None };
         self.ctx.grant_membership(auth, grant, meta).await.map(|(_, membership)| membership)
     }
@@ -302,6 +317,7 @@ impl Memberships<'_> {
     /// # Errors
     /// As [`Self::grant`].
     pub async fn revoke(&self, auth: &Authenticated, id: MembershipId, meta: &RequestMeta) -> Result<()> {
+        auth.signed_in()?;
         self.ctx.revoke_membership(auth, WhichMembership::Id(id), meta).await.map(|_| ())
     }
 }
@@ -326,6 +342,7 @@ impl Invitations<'_> {
         new: NewInvitation,
         meta: &RequestMeta,
     ) -> Result<Invitation> {
+        auth.signed_in()?;
         self.ctx.invite(auth, new, meta).await
     }
 
@@ -340,6 +357,7 @@ impl Invitations<'_> {
         to: Option<&Resource>,
         page: &Page,
     ) -> Result<Listing<Invitation>> {
+        auth.signed_in()?;
         let user = auth.user_id();
         let which = match to {
             Some(resource) => {
@@ -359,6 +377,7 @@ impl Invitations<'_> {
     /// # Errors
     /// As [`Self::create`]; [`ErrorKind::Conflict`] for one that is over.
     pub async fn resend(&self, auth: &Authenticated, id: InvitationId, meta: &RequestMeta) -> Result<()> {
+        auth.signed_in()?;
         self.ctx.resend_invitation(auth, id, meta).await
     }
 
@@ -367,6 +386,7 @@ impl Invitations<'_> {
     /// # Errors
     /// As [`Self::resend`].
     pub async fn revoke(&self, auth: &Authenticated, id: InvitationId, meta: &RequestMeta) -> Result<()> {
+        auth.signed_in()?;
         self.ctx.revoke_invitation(auth, id, meta).await
     }
 

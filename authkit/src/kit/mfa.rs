@@ -46,7 +46,7 @@ pub struct Mfa<'k> {
 impl Mfa<'_> {
     /// What the caller has.
     pub async fn status(&self, caller: impl Into<Enrolling>) -> Result<MfaStatus> {
-        self.ctx.mfa_status(caller.into().user_id()).await
+        self.ctx.mfa_status(caller.into().caller().signed_in()?.sub).await
     }
 
     /// Begins to set up an authenticator app. Counts for nothing before [`Self::confirm_totp`].

@@ -62,7 +62,7 @@ impl LinkPurpose {
 
     /// Whether the mail also carries a code to be typed. Not where a link outlives a day: a short code would not
     /// last, or be guessed.
-    pub(crate) const fn has_code(self) -> bool {
+    pub const fn has_code(self) -> bool {
         !matches!(self, Self::UndoEmail | Self::Invitation)
     }
 }

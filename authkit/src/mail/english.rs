@@ -124,6 +124,12 @@ fn news(notice: Template) -> (&'static str, String) {
             "If it was not you, somebody tries to guess your password. Devices that are signed in stay so, and you can \
              still ask for a new password.",
         ),
+        Template::ApiKeyCreated => told(
+            "An API key was made at {{product}}",
+            "An API key was made for your account at {{product}}. A program that has it can act in your name, as far as the \
+             key allows.",
+            "If it was not you, revoke the key, set a new password at once and sign out everywhere.",
+        ),
         Template::RefreshReplayed => told(
             "A session at {{product}} was ended",
             "A session of your account at {{product}} was ended, because a token that was used up came again. That can mean \

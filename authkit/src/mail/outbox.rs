@@ -271,6 +271,11 @@ impl Outbox {
         self.enqueue(tx, mail).await.map(|_| ())
     }
 
+    /// Forgets what became of up to `limit` mails that were done with 7 days ago. Returns how many.
+    pub(crate) async fn sweep(conn: &mut Conn<'_>, now: Timestamp, limit: i64) -> Result<u64> {
+        store::sweep(conn, now - super::worker::KEPT, limit).await
+    }
+
     /// Mails of an account, for its purge.
     pub(crate) async fn forget(conn: &mut Conn<'_>, user: UserId) -> Result<()> {
         store::forget(conn, user).await
@@ -297,6 +302,7 @@ fn notice_of(event: &Event, told: &Told) -> Option<Notice> {
         "mfa.remove" | "mfa.disable" | "mfa.reset" | "passkey.remove" if done => Some(Notice::FactorRemoved),
         "mfa.backup_code" if done && is_set("few_left") => Some(Notice::BackupCodesLow),
         "login" if done && is_set("new_device") => Some(Notice::NewDevice),
+        "api_key.create" if done => Some(Notice::ApiKeyCreated),
         "lockout.lock" => Some(Notice::AccountLocked),
         "refresh.reuse" => Some(Notice::RefreshReplayed),
         _ => None,

@@ -62,6 +62,8 @@ templates! {
     NewDevice = "new_device", None;
     /// Too many wrong attempts locked the account.
     AccountLocked = "account_locked", None;
+    /// An API key was made.
+    ApiKeyCreated = "api_key_created", None;
     /// A used refresh token came again.
     RefreshReplayed = "refresh_replayed", None;
     /// An operator tries whether mail works.
@@ -93,6 +95,7 @@ impl From<Notice> for Template {
             Notice::BackupCodesLow => Self::BackupCodesLow,
             Notice::NewDevice => Self::NewDevice,
             Notice::AccountLocked => Self::AccountLocked,
+            Notice::ApiKeyCreated => Self::ApiKeyCreated,
             Notice::RefreshReplayed => Self::RefreshReplayed,
         }
     }

@@ -69,6 +69,7 @@ impl Template {
             | Self::BackupCodesLow
             | Self::NewDevice
             | Self::AccountLocked
+            | Self::ApiKeyCreated
             | Self::RefreshReplayed => &["name", "at", "ip"],
         }
     }

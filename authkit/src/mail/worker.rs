@@ -48,7 +48,7 @@ const MARK_AGAIN: Duration = Duration::from_millis(500);
 /// How long mails under way may take at the end.
 const LAST_MAILS: Duration = Duration::from_secs(10);
 /// How long it is known what became of a mail.
-const KEPT: Duration = Duration::from_hours(7 * 24);
+pub(super) const KEPT: Duration = Duration::from_hours(7 * 24);
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 const SWEEP_BATCH: i64 = 1000;
 /// A mail that is due for so long means that nobody sends.

@@ -24,6 +24,10 @@ const COUNT_TRY: &str = "UPDATE authkit_mfa_pending SET tries = tries + 1
     WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3 AND tries < $4
       AND epoch = (SELECT u.epoch FROM authkit_users u WHERE u.id = authkit_mfa_pending.user_id)
     RETURNING id, user_id, epoch, amr, device_id";
+/// Whether a try would be judged, without counting one.
+const WAITING: &str = "SELECT p.epoch FROM authkit_mfa_pending p JOIN authkit_users u ON u.id = p.user_id
+    WHERE p.id = $1 AND p.user_id = $2 AND p.ended_at IS NULL AND p.expires_at > $3 AND p.tries < $4
+      AND u.epoch = p.epoch";
 /// The one guarded statement of a use (R1).
 const USE: &str = "UPDATE authkit_mfa_pending SET ended_at = $2, end_reason = 'used'
     WHERE id = $1 AND ended_at IS NULL AND expires_at > $2 RETURNING tries";
@@ -164,6 +168,22 @@ pub(crate) async fn count_try(
         .fetch_optional(c)
         .await)?;
     Ok(row.map(PendingRecord::from))
+}
+
+/// The epoch of a sign-in that waits for its second factor. `None` when it is over.
+pub(crate) async fn waiting(
+    conn: &mut Conn<'_>,
+    id: PendingId,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Option<i64>> {
+    Ok(on_db!(conn, |c| sqlx::query_scalar(WAITING)
+        .bind(id.as_uuid())
+        .bind(user.as_uuid())
+        .bind(now.as_micros())
+        .bind(TRIES)
+        .fetch_optional(c)
+        .await)?)
 }
 
 /// `false` when it was over already.

@@ -21,7 +21,7 @@ use crate::db::{Conn, Db, Tx, feed, on_db, row};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId, uuid_v7};
 use crate::random::SharedRandom;
-use crate::time::SharedClock;
+use crate::time::{SharedClock, Timestamp};
 
 /// Beyond this age the view is not trusted.
 const TOO_OLD: Duration = Duration::from_secs(10);
@@ -306,4 +306,20 @@ async fn read_new(
 
 fn head(heads: &[(String, i64)]) -> i64 {
     heads.iter().find(|(name, _)| name == FEED).map_or(0, |(_, head)| *head)
+}
+
+/// Of numbered ones: a row without a number is still to be read by other nodes.
+const SWEEP: &str = "DELETE FROM authkit_revocations WHERE id IN
+        (SELECT r.id FROM authkit_revocations r WHERE r.created_at < $1 AND r.batch IS NOT NULL
+         ORDER BY r.created_at LIMIT $2)
+      AND created_at < $1";
+
+/// Removes up to `limit` revocations made before `before`: of tokens that are all over. Returns how many.
+pub(crate) async fn sweep(conn: &mut Conn<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    Ok(on_db!(conn, |c| sqlx::query(SWEEP)
+        .bind(before.as_micros())
+        .bind(limit)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))?)
 }

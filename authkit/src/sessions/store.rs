@@ -13,7 +13,11 @@ const INSERT: &str =
         absolute_expires_at, ip, user_agent, cip, auth_time, amr, device_id)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     RETURNING (SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM authkit_user_roles r
-        WHERE r.user_id = authkit_sessions.user_id)";
+        WHERE r.user_id = authkit_sessions.user_id) AS roles,
+      (SELECT COUNT(*) FROM authkit_sessions s WHERE s.user_id = $2 AND s.ended_at IS NULL AND s.id <> $1) AS others,
+      (EXISTS (SELECT 1 FROM authkit_sessions s WHERE s.user_id = $2 AND s.id <> $1)
+        AND NOT EXISTS (SELECT 1 FROM authkit_sessions s WHERE s.user_id = $2 AND s.id <> $1
+          AND COALESCE(s.ip, '') = COALESCE($9, '') AND COALESCE(s.user_agent, '') = COALESCE($10, ''))) AS elsewhere";
 
 macro_rules! columns {
     () => {
@@ -76,10 +80,10 @@ const END: &str = "UPDATE authkit_sessions SET ended_at = $2, end_reason = $3
 const END_OF_USER: &str = "UPDATE authkit_sessions SET ended_at = $2, end_reason = $3
     WHERE user_id = $1 AND ended_at IS NULL AND ($4 IS NULL OR id <> $4) RETURNING id";
 const END_ALL: &str = "UPDATE authkit_sessions SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL";
-/// All but the `$4` most recently used of a user.
+/// All but `$5` and the `$4` others of a user most recently used.
 const END_BEYOND: &str = "UPDATE authkit_sessions SET ended_at = $2, end_reason = $3
-    WHERE user_id = $1 AND ended_at IS NULL AND id NOT IN
-      (SELECT s.id FROM authkit_sessions s WHERE s.user_id = $1 AND s.ended_at IS NULL
+    WHERE user_id = $1 AND ended_at IS NULL AND id <> $5 AND id NOT IN
+      (SELECT s.id FROM authkit_sessions s WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.id <> $5
        ORDER BY s.rotated_at DESC, s.id DESC LIMIT $4)
     RETURNING id";
 const MOVE_TO_EPOCH: &str =
@@ -105,6 +109,10 @@ row! {
         absolute_expires_at: i64, ended_at: Option<i64>, ip: Option<String>, user_agent: Option<String>,
         cip: Option<String>, auth_time: i64, amr: String, device_id: Option<Uuid>,
     }
+}
+
+row! {
+    struct InsertedRow { roles: Option<String>, others: i64, elsewhere: bool }
 }
 
 row! {
@@ -144,6 +152,17 @@ macro_rules! record {
     };
 }
 
+/// What a new session finds.
+#[derive(Debug)]
+pub(crate) struct Inserted {
+    /// The user's roles. The caller holds the user's row, so they belong to the version read with it.
+    pub(crate) roles: Vec<String>,
+    /// How many other live sessions he has.
+    pub(crate) others: i64,
+    /// He had sessions before, and none of them with this address and `User-Agent`.
+    pub(crate) elsewhere: bool,
+}
+
 /// A session and what its account says at the same moment.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
@@ -172,9 +191,8 @@ pub(crate) struct Limits {
     pub(crate) unverified_may: bool,
 }
 
-/// Returns the user's roles. The caller holds the user's row, so they belong to the version read with it.
-pub(crate) async fn insert(conn: &mut Conn<'_>, session: &SessionRecord) -> Result<Vec<String>> {
-    let roles: Option<String> = on_db!(conn, |c| sqlx::query_scalar(INSERT)
+pub(crate) async fn insert(conn: &mut Conn<'_>, session: &SessionRecord) -> Result<Inserted> {
+    let row: InsertedRow = on_db!(conn, |c| sqlx::query_as(INSERT)
         .bind(session.id.as_uuid())
         .bind(session.user_id.as_uuid())
         .bind(session.epoch)
@@ -191,7 +209,8 @@ pub(crate) async fn insert(conn: &mut Conn<'_>, session: &SessionRecord) -> Resu
         .bind(session.device.map(DeviceId::as_uuid))
         .fetch_one(c)
         .await)?;
-    Ok(crate::users::store::split_roles(roles.as_deref()))
+    let roles = crate::users::store::split_roles(row.roles.as_deref());
+    Ok(Inserted { roles, others: row.others, elsewhere: row.elsewhere })
 }
 
 /// `None` when the counter or the gate refused; the caller looks why.
@@ -329,10 +348,11 @@ pub(crate) async fn end_all(conn: &mut Conn<'_>, reason: EndReason, now: Timesta
         .map(|done| done.rows_affected()))?)
 }
 
-/// Ends all sessions of a user but the `keep` most recently used. The caller holds the user's row.
+/// Ends all sessions of a user but `newest` and the `keep` others most recently used. The caller holds the user's row.
 pub(crate) async fn end_beyond(
     conn: &mut Conn<'_>,
     user: UserId,
+    newest: SessionId,
     keep: i64,
     now: Timestamp,
 ) -> Result<Vec<SessionId>> {
@@ -341,6 +361,7 @@ pub(crate) async fn end_beyond(
         .bind(now.as_micros())
         .bind(EndReason::Evicted.name())
         .bind(keep)
+        .bind(newest.as_uuid())
         .fetch_all(c)
         .await)?;
     Ok(rows.into_iter().map(SessionId::from_uuid).collect())
@@ -384,4 +405,20 @@ pub(crate) async fn live(
         .fetch_all(c)
         .await)?;
     Ok(rows.into_iter().map(|row| record!(row)).collect())
+}
+
+/// A session is of no more use once even its absolute life is over: until then an ended one tells a replayed token from an
+/// unknown one.
+const SWEEP: &str = "DELETE FROM authkit_sessions WHERE id IN
+        (SELECT s.id FROM authkit_sessions s WHERE s.absolute_expires_at <= $1 ORDER BY s.absolute_expires_at LIMIT $2)
+      AND absolute_expires_at <= $1";
+
+/// Removes up to `limit` sessions whose absolute life is over. Returns how many.
+pub(crate) async fn sweep(conn: &mut Conn<'_>, now: Timestamp, limit: i64) -> Result<u64> {
+    Ok(on_db!(conn, |c| sqlx::query(SWEEP)
+        .bind(now.as_micros())
+        .bind(limit)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))?)
 }

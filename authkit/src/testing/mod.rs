@@ -20,7 +20,10 @@ use crate::flows::{Authenticated, Credentials, Login, SignUp, SignedUp, Tokens};
 use crate::kit::AuthKit;
 use crate::mail::{Mail, Template};
 use crate::meta::RequestMeta;
+use crate::mfa::base32;
+use crate::mfa::totp::{Algorithm, Parameters};
 use crate::secret::{ExposeSecret as _, SecretString};
+use crate::time::Timestamp;
 use crate::users::User;
 use crate::{AuthKitBuilder, random::SecureRandom as _};
 
@@ -53,6 +56,13 @@ pub fn config() -> Config {
 pub fn secrets() -> Secrets {
     Secrets::new([SecretString::from("q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0")])
         .with_mfa_keys([SecretString::from("Xb7rTq2LwYd0Ns5vKz8mGh1cPf4jAe6uRo9iWt3xSgM=")])
+}
+
+/// What an authenticator app shows at a time that took over `secret`, the base32 of [`crate::TotpEnrolment`]: six digits,
+/// 30 seconds. `None` for what is no such secret.
+pub fn totp_code(secret: &str, at: Timestamp) -> Option<String> {
+    let parameters = Parameters { algorithm: Algorithm::Sha1, digits: 6, period: 30 };
+    Some(parameters.code(&base32::decode(secret)?, parameters.step(at)))
 }
 
 /// A kit on a store of its own, with its clock in the test's hand.

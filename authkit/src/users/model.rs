@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::email::Email;
 use crate::error::{FieldCode, FieldError};
 use crate::ids::UserId;
+use crate::precondition::tag_of;
 use crate::time::Timestamp;
 
 /// Code points of a name at the most.
@@ -66,6 +67,13 @@ pub struct User {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl User {
+    /// A tag that changes whenever anything of what is seen here does: for [`crate::Precondition`].
+    pub fn version_tag(&self) -> String {
+        tag_of(self)
+    }
 }
 
 /// A version of an account: what tokens and sessions are checked against.

@@ -9,14 +9,16 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::time::Timestamp;
 
-/// Whether a user has a second factor: an authenticator app that is confirmed. Each kind of factor adds its table here,
+/// Whether a user has a second factor: an authenticator app that is confirmed, or a passkey. Each kind of factor adds its table here,
 /// and so to the gate of every sign-in and to `mfa_enabled`.
 macro_rules! has_factor {
     ($user:literal) => {
         concat!(
-            "EXISTS (SELECT 1 FROM authkit_totp f WHERE f.user_id = ",
+            "(EXISTS (SELECT 1 FROM authkit_totp f WHERE f.user_id = ",
             $user,
-            " AND f.confirmed_at IS NOT NULL)"
+            " AND f.confirmed_at IS NOT NULL) OR EXISTS (SELECT 1 FROM authkit_passkeys k WHERE k.user_id = ",
+            $user,
+            "))"
         )
     };
 }

@@ -22,14 +22,14 @@ impl SecurityHeaders {
         Self { https: origin_of(public_url).is_some_and(|origin| origin.starts_with("https:")) }
     }
 
-    /// A route's own cache and content policy stand.
+    /// A route's own cache, content and referrer policy stand.
     pub(super) fn add(&self, headers: &mut HeaderMap) {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         if self.https {
             headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
         }
+        headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
         headers.entry(CONTENT_SECURITY_POLICY).or_insert(CSP);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }

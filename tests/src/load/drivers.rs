@@ -61,19 +61,28 @@ impl Driver for Refresh {
 /// Sign-ins, each of the next account in line.
 pub(crate) struct Login {
     path: &'static str,
-    accounts: usize,
+    accounts: Accounts,
     request: Vec<u8>,
 }
 
+/// Whose sign-ins they are.
+pub(crate) enum Accounts {
+    /// Accounts of this connection, each with the token by which its device is known: how people sign in.
+    Known(Vec<(usize, String)>),
+    /// Any of so many, from a device that nobody has seen.
+    Any(usize),
+}
+
 impl Login {
-    pub(crate) fn new(path: &'static str, accounts: usize) -> Self {
+    pub(crate) fn new(path: &'static str, accounts: Accounts) -> Self {
         Self { path, accounts, request: Vec::new() }
     }
 }
 
 /// The body of a sign-in.
-pub(crate) fn credentials(account: usize) -> String {
-    format!(r#"{{"email":"{}","password":"{PASSWORD}"}}"#, email(account))
+pub(crate) fn credentials(account: usize, device: Option<&str>) -> String {
+    let device = device.map_or_else(String::new, |token| format!(r#","device_token":"{token}""#));
+    format!(r#"{{"email":"{}","password":"{PASSWORD}"{device}}}"#, email(account))
 }
 
 /// Spreads consecutive numbers over all accounts.
@@ -85,8 +94,15 @@ pub(crate) fn spread(n: usize, accounts: usize) -> usize {
 impl Driver for Login {
     fn request(&mut self) -> &[u8] {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let account = spread(NEXT.fetch_add(1, Ordering::Relaxed), self.accounts);
-        self.request = http::post(self.path, &credentials(account));
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let body = match &self.accounts {
+            Accounts::Known(known) => {
+                let (account, device) = &known[next % known.len()];
+                credentials(*account, Some(device))
+            }
+            Accounts::Any(count) => credentials(spread(next, *count), None),
+        };
+        self.request = http::post(self.path, &body);
         &self.request
     }
 

@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
     if options.wants("limits") {
         runtime.block_on(limiter::redis(&options, &mut rows));
     }
-    for backend in options.engines.iter().filter(|_| !options.wants_only("limits")) {
+    for backend in &options.engines {
         runtime.block_on(engine(&options, *backend, &mut rows));
     }
     let text = format!("{}{}", heading(&options), report::table(&rows));
@@ -70,6 +70,15 @@ pub fn main() -> ExitCode {
 }
 
 async fn engine(options: &Options, backend: Backend, rows: &mut Vec<Row>) {
+    if options.wants("limits") && !options.self_check {
+        progress(&format!("{}: starting with and without limits", backend.name()));
+        let with = Target::start(Kind::Embedded, backend, ACCOUNTS).await;
+        let without = Target::start(Kind::Unlimited, backend, ACCOUNTS).await;
+        rates::limits(options, &with, &without, rows).await;
+    }
+    if options.wants_only("limits") {
+        return;
+    }
     progress(&format!("{}: starting (building when needed)", backend.name()));
     let kind = if options.self_check { Kind::Skeleton } else { Kind::Server };
     let server = Target::start(kind, backend, ACCOUNTS).await;

@@ -70,14 +70,16 @@ impl Pair {
 /// `me`, refresh, login and sign-up at each number of connections.
 pub(crate) async fn operations(options: &Options, server: &Target, skeleton: &Target, rows: &mut Vec<Row>) {
     let engine = server.store.backend().name();
-    for operation in [Operation::Me, Operation::Refresh, Operation::Login, Operation::SignUp] {
-        if !options.wants(operation.name()) {
+    let operations =
+        [Operation::Me, Operation::Refresh, Operation::Login, Operation::NewDevice, Operation::SignUp];
+    for operation in operations {
+        if !options.wants(operation.part()) {
             continue;
         }
         for connections in CONNECTIONS {
             progress(&format!("{engine}: {} at {connections}", operation.name()));
             let mut row = match operation {
-                Operation::Login | Operation::SignUp => {
+                Operation::Login | Operation::NewDevice | Operation::SignUp => {
                     let mut lane = Lane::new(server, operation, connections, 1).await;
                     against_hashing(options, &mut lane, connections).await.row(
                         operation.name(),
@@ -151,6 +153,19 @@ pub(crate) async fn authenticated(
         let mut row = pair.row("only Authenticated", connections, engine, "bare answer");
         row.bounds = if connections == 16 { vec![Bound::Ratio(0.50)] } else { Vec::new() };
         report::push(rows, row);
+    }
+}
+
+/// `me`, refresh and login with limits beside the same without.
+pub(crate) async fn limits(options: &Options, with: &Target, without: &Target, rows: &mut Vec<Row>) {
+    let engine = with.store.backend().name();
+    for operation in [Operation::Me, Operation::Refresh, Operation::Login] {
+        progress(&format!("{engine}: {} with limits and without", operation.name()));
+        let mut ours = Lane::new(with, operation, 16, 4).await;
+        let mut theirs = Lane::new(without, operation, 16, 4).await;
+        let pair = beside(options, &mut ours, &mut theirs).await;
+        let name = format!("{}, limits on", operation.name());
+        report::push(rows, pair.row(&name, 16, engine, "limits off"));
     }
 }
 

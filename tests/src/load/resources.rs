@@ -38,7 +38,7 @@ pub(crate) async fn memory(target: &Target, rows: &mut Vec<Row>) {
     for burst in 0..BURSTS {
         let statuses = crate::race(BURST, |i| {
             let account = (burst * BURST + i) % ACCOUNTS;
-            let request = http::post(target.kind.login_path(), &credentials(account));
+            let request = http::post(target.kind.login_path(), &credentials(account, None));
             async move {
                 let mut connection = Connection::open(address).await.expect("a connection");
                 connection.exchange(&request).await.map_or(0, |(status, _)| status)

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::drivers::{Get, Login, Refresh, SignUp, credentials, spread};
+use super::drivers::{Accounts, Get, Login, Refresh, SignUp, credentials, spread};
+use super::embedded::WITHOUT_LIMITS;
 use super::generator::Drivers;
 use super::http::{self, Connection};
 use super::{accounts, email};
@@ -12,12 +13,16 @@ use crate::process::{Launch, ServerProcess};
 
 /// Accounts that are there before anything is measured.
 pub(crate) const ACCOUNTS: usize = 1_000;
+/// Accounts whose device is known, at least, before sign-ins are measured.
+const KNOWN_DEVICES: usize = 192;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Server,
     Skeleton,
     Embedded,
+    /// [`Self::Embedded`] whose limits count nothing.
+    Unlimited,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub(crate) enum Operation {
     Me,
     Refresh,
     Login,
+    /// From a device that nobody has seen.
+    NewDevice,
     SignUp,
 }
 
@@ -38,7 +45,16 @@ impl Operation {
             Self::Me => "me",
             Self::Refresh => "refresh",
             Self::Login => "login",
+            Self::NewDevice => "login, new device",
             Self::SignUp => "sign-up",
+        }
+    }
+
+    /// The part of the program that measures it.
+    pub(crate) const fn part(self) -> &'static str {
+        match self {
+            Self::NewDevice => Self::Login.name(),
+            other => other.name(),
         }
     }
 }
@@ -46,16 +62,20 @@ impl Operation {
 impl Kind {
     fn path(self, operation: Operation) -> &'static str {
         match (self, operation) {
-            (Self::Server | Self::Embedded, Operation::Bare) => "/health",
+            (Self::Server | Self::Embedded | Self::Unlimited, Operation::Bare) => "/health",
             (Self::Embedded, Operation::Authenticated) => "/who",
-            (Self::Server | Self::Embedded, Operation::Me | Operation::Authenticated) => "/v1/auth/me",
-            (Self::Server | Self::Embedded, Operation::Refresh) => "/v1/auth/refresh",
-            (Self::Server | Self::Embedded, Operation::Login) => "/v1/auth/login",
-            (Self::Server | Self::Embedded, Operation::SignUp) => "/v1/auth/signup",
+            (Self::Server | Self::Embedded | Self::Unlimited, Operation::Me | Operation::Authenticated) => {
+                "/v1/auth/me"
+            }
+            (Self::Server | Self::Embedded | Self::Unlimited, Operation::Refresh) => "/v1/auth/refresh",
+            (Self::Server | Self::Embedded | Self::Unlimited, Operation::Login | Operation::NewDevice) => {
+                "/v1/auth/login"
+            }
+            (Self::Server | Self::Embedded | Self::Unlimited, Operation::SignUp) => "/v1/auth/signup",
             (Self::Skeleton, Operation::Bare) => "/bare",
             (Self::Skeleton, Operation::Me | Operation::Authenticated) => "/me",
             (Self::Skeleton, Operation::Refresh) => "/refresh",
-            (Self::Skeleton, Operation::Login) => "/login",
+            (Self::Skeleton, Operation::Login | Operation::NewDevice) => "/login",
             (Self::Skeleton, Operation::SignUp) => "/signup",
         }
     }
@@ -71,8 +91,8 @@ impl Kind {
             Self::Skeleton => Launch::binary(cargo::release_own("skeleton"))
                 .envs(store.env())
                 .env("SKELETON_ACCOUNTS", &accounts.to_string()),
-            Self::Server | Self::Embedded => Launch::binary(match self {
-                Self::Embedded => cargo::release_own("embedded"),
+            Self::Server | Self::Embedded | Self::Unlimited => Launch::binary(match self {
+                Self::Embedded | Self::Unlimited => cargo::release_own("embedded"),
                 _ => cargo::release_binary("authkit-server"),
             })
             .envs(store.env())
@@ -81,10 +101,18 @@ impl Kind {
             .env("RL_LOGIN_IP_LIMIT", MANY)
             .env("RL_LOGIN_EMAIL_LIMIT", MANY)
             .env("RL_SIGNUP_IP_LIMIT", MANY)
-            .env("RL_REFRESH_USER_LIMIT", MANY),
+            .env("RL_REFRESH_USER_LIMIT", MANY)
+            .envs((self == Self::Unlimited).then(|| (WITHOUT_LIMITS.to_owned(), "1".to_owned()))),
         }
         .discard_logs()
     }
+}
+
+/// What a sign-in gave; the skeleton knows no devices.
+struct Held {
+    access: String,
+    refresh: String,
+    device: String,
 }
 
 pub(crate) struct Target {
@@ -118,7 +146,19 @@ impl Target {
         for connection in 0..connections {
             drivers.push(match operation {
                 Operation::Bare => Box::new(Get::new(vec![http::get(path, None)])),
-                Operation::Login => Box::new(Login::new(path, self.accounts)),
+                Operation::Login if self.kind != Kind::Skeleton => {
+                    // Several accounts, so that no session has to make room for another.
+                    let each = each.max(KNOWN_DEVICES.div_ceil(connections));
+                    let mut known = Vec::new();
+                    for number in connection * each..(connection + 1) * each {
+                        let account = spread(number, self.accounts);
+                        known.push((account, self.sign_in(account).await.device));
+                    }
+                    Box::new(Login::new(path, Accounts::Known(known)))
+                }
+                Operation::Login | Operation::NewDevice => {
+                    Box::new(Login::new(path, Accounts::Any(self.accounts)))
+                }
                 Operation::SignUp => Box::new(SignUp::new(path)),
                 Operation::Authenticated | Operation::Me | Operation::Refresh => {
                     let numbers = connection * each..(connection + 1) * each;
@@ -127,10 +167,10 @@ impl Target {
                         tokens.push(self.sign_in(spread(number, self.accounts)).await);
                     }
                     if operation == Operation::Refresh {
-                        Box::new(Refresh::new(path, tokens.into_iter().map(|(_, refresh)| refresh).collect()))
+                        Box::new(Refresh::new(path, tokens.into_iter().map(|held| held.refresh).collect()))
                     } else {
                         Box::new(Get::new(
-                            tokens.iter().map(|(access, _)| http::get(path, Some(access))).collect(),
+                            tokens.iter().map(|held| http::get(path, Some(&held.access))).collect(),
                         ))
                     }
                 }
@@ -139,13 +179,15 @@ impl Target {
         drivers
     }
 
-    async fn sign_in(&self, account: usize) -> (String, String) {
-        let request = http::post(self.kind.path(Operation::Login), &credentials(account));
+    async fn sign_in(&self, account: usize) -> Held {
+        let request = http::post(self.kind.path(Operation::Login), &credentials(account, None));
         let mut connection = Connection::open(self.address()).await.expect("a connection");
         let (status, body) = connection.exchange(&request).await.expect("an answer");
         let token = |member| http::text(body, member).map(str::to_owned);
         match (token("access_token"), token("refresh_token")) {
-            (Some(access), Some(refresh)) if status == 200 => (access, refresh),
+            (Some(access), Some(refresh)) if status == 200 => {
+                Held { access, refresh, device: token("device_token").unwrap_or_default() }
+            }
             _ => panic!("{} cannot sign in: {status} {}", email(account), String::from_utf8_lossy(body)),
         }
     }

@@ -1,10 +1,10 @@
 //! Where PostgreSQL's programs are, and the account that they run under.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::URL_VARIABLE;
+use crate::apt;
 
 /// A folder with `initdb` and `postgres`, looked at first.
 pub const BIN_VARIABLE: &str = "PG_BIN";
@@ -42,20 +42,14 @@ fn find_binaries() -> Option<PathBuf> {
 }
 
 fn install() -> Option<PathBuf> {
-    if !rustix::process::geteuid().is_root() || !Path::new("/etc/debian_version").exists() {
+    if !apt::can_install() {
         return None;
     }
     // `create_main_cluster = false`: the packages would otherwise start a server of their own.
-    let script = "export DEBIAN_FRONTEND=noninteractive; mkdir -p /etc/postgresql-common; \
+    let before = "mkdir -p /etc/postgresql-common; \
         [ -e /etc/postgresql-common/createcluster.conf ] || \
-        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf; \
-        apt-get update && apt-get install -y --no-install-recommends postgresql";
-    let output = Command::new("sh").args(["-c", script]).stdin(Stdio::null()).output().ok()?;
-    assert!(
-        output.status.success(),
-        "apt-get could not install postgresql:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf;";
+    apt::install(&["postgresql"], before);
     find_binaries()
 }
 

@@ -1,8 +1,9 @@
 //! Where `redis-server` is.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::sync::OnceLock;
+
+use crate::apt;
 
 /// The program, looked at first.
 pub const BIN_VARIABLE: &str = "REDIS_SERVER_BIN";
@@ -29,17 +30,10 @@ fn find() -> Option<PathBuf> {
 }
 
 fn install() -> Option<PathBuf> {
-    if !rustix::process::geteuid().is_root() || !Path::new("/etc/debian_version").exists() {
+    if !apt::can_install() {
         return None;
     }
     // In run level 1 the package does not start a server of its own.
-    let script = "export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
-        apt-get update && apt-get install -y --no-install-recommends redis-server";
-    let output = Command::new("sh").args(["-c", script]).stdin(Stdio::null()).output().ok()?;
-    assert!(
-        output.status.success(),
-        "apt-get could not install redis-server:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    apt::install(&["redis-server"], "export RUNLEVEL=1;");
     find()
 }

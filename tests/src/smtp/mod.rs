@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub use sink::{Sink, flood};
 
+use crate::python;
+
 /// Pinned, so that a new release cannot turn a green run red.
 const PACKAGES: [&str; 2] = ["aiosmtpd==1.4.6", "trustme==1.2.1"];
 const SERVER: &str = include_str!("server.py");
@@ -99,7 +101,7 @@ impl SmtpServer {
     pub fn stopped(manner: Manner) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         if manner.starttls || manner.tls {
-            step(Command::new(python()).current_dir(folder.path()).args(["-c", CERTIFICATES]));
+            python::step(Command::new(python()).current_dir(folder.path()).args(["-c", CERTIFICATES]));
         }
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         Self { folder, manner, port, child: None }
@@ -189,36 +191,10 @@ impl Drop for SmtpServer {
     }
 }
 
-/// Python with the packages, in an environment of its own under the target folder, made on first use.
+/// Python with the packages, made on first use.
 fn python() -> PathBuf {
     static MADE: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    MADE.get_or_init(make).clone()
-}
-
-fn make() -> PathBuf {
-    let exe = std::env::current_exe().expect("the path of this program");
-    let target = exe.ancestors().find(|p| p.join("CACHEDIR.TAG").is_file()).expect("a target folder");
-    let home = target.join(PACKAGES.join("-").replace("==", "-"));
-    let done = home.join("ready");
-    if !done.is_file() {
-        let venv = || {
-            Command::new("python3").args(["-m", "venv"]).arg(&home).output().is_ok_and(|o| o.status.success())
-        };
-        if !venv() {
-            let script =
-                "apt-get update -q && apt-get install -y -q --no-install-recommends python3 python3-venv";
-            step(Command::new("sh").args(["-c", script]));
-            assert!(venv(), "python3 with venv is needed and could not be installed");
-        }
-        step(Command::new(home.join("bin/pip")).args(["install", "--quiet"]).args(PACKAGES));
-        std::fs::write(&done, "").expect("note that it is there");
-    }
-    home.join("bin/python")
-}
-
-fn step(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(output.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&output.stderr));
+    MADE.get_or_init(|| python::with(&PACKAGES)).clone()
 }
 
 /// Makes the environment that [`SmtpServer`] needs, when it is not there: before anything is timed.

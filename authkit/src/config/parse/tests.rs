@@ -35,6 +35,18 @@ type Good = (&'static str, &'static str, &'static str, fn(&Settings) -> bool);
 const RATE: Rate = Rate::new(7, Duration::from_mins(2));
 
 const GOOD: &[Good] = &[
+    ("WEBAUTHN_RP_ID", "example.com", "\"example.com\"", |s| {
+        s.config.webauthn.rp_id.as_deref() == Some("example.com")
+    }),
+    ("WEBAUTHN_RP_NAME", "Example Inc", "\"Example Inc\"", |s| {
+        s.config.webauthn.rp_name.as_deref() == Some("Example Inc")
+    }),
+    (
+        "WEBAUTHN_ORIGINS",
+        "https://a.example.com, https://b.example.com",
+        "[\"https://a.example.com\", \"https://b.example.com\"]",
+        |s| s.config.webauthn.origins == ["https://a.example.com", "https://b.example.com"],
+    ),
     ("SMTP_HOST", "smtp.example.com", "\"smtp.example.com\"", |s| {
         s.config.mail.smtp_host.as_deref() == Some("smtp.example.com")
     }),
@@ -138,6 +150,14 @@ const GOOD: &[Good] = &[
     ("RL_MFA_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.mfa_user == RATE),
     ("RL_LINK_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.link_ip == RATE),
     ("RL_S3_USER_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.s3_user == RATE),
+    ("RL_API_KEY_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.api_key == RATE),
+    ("CLEANUP_INTERVAL", "0", "\"0\"", |s| s.config.cleanup.interval.is_zero()),
+    ("AUDIT_RETENTION_DAYS", "30", "30", |s| s.config.cleanup.audit_retention == Duration::from_hours(720)),
+    ("INTERNAL_CLEANUP_TOKEN", "CANARY", "\"CANARY\"", |s| {
+        s.secrets.internal_cleanup_token.as_ref().is_some_and(|key| key.expose_secret() == "CANARY")
+    }),
+    ("API_KEY_EXPIRE_DAYS", "30", "30", |s| s.config.api_keys.ttl == Duration::from_hours(720)),
+    ("API_KEY_MAX_EXPIRE_DAYS", "400", "400", |s| s.config.api_keys.max_ttl == Duration::from_hours(9600)),
     ("RL_FALLBACK_IP_LIMIT", "7/2m", "\"7/2m\"", |s| s.config.limits.fallback_ip == RATE),
     (
         "REDIS_URL",

@@ -32,6 +32,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     rate!("RL_LINK_IP_LIMIT", link_ip, "30/10m", "Mailed links redeemed from an address."),
     rate!("RL_INVITE_USER_LIMIT", invite_user, "100/1h", "Invitations that a user has mailed."),
     rate!("RL_S3_USER_LIMIT", s3_user, "60/1h", "Storage credentials of a user."),
+    rate!("RL_API_KEY_LIMIT", api_key, "600/1m", "Uses of an API key."),
     rate!(
         "RL_FALLBACK_IP_LIMIT",
         fallback_ip,

@@ -118,7 +118,7 @@ pub(super) const NOTICES_OFF: Setting = Setting {
     kind: Kind::List,
     sight: Sight::Plain,
     absent: Absent::Value(""),
-    values: "`password_changed`, `email_changed`, `factor_added`, `factor_removed`, `new_device`, `account_locked`, `refresh_replayed`",
+    values: "`password_changed`, `email_changed`, `factor_added`, `factor_removed`, `new_device`, `account_locked`, `api_key_created`, `refresh_replayed`",
     doc: "Mails about the security of an account that its owner does not get.",
     set: |d, t| list(t).map(|v| d.config.mail.notices_off = v),
     show: |c, _| c.mail.notices_off.join(","),

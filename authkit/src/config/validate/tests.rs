@@ -378,3 +378,53 @@ fn everything_wrong_is_reported_at_once() {
     assert!(!format!("{found:?}{text}{:?}", config.server).contains("CANARY:CANARY"), "{text}");
     assert!(!text.contains("CANARY"), "{text}");
 }
+
+#[test]
+fn passkeys_belong_to_the_origins_that_use_them() {
+    let judged = |id: Option<&str>, name: Option<&str>, origins: &[&str]| {
+        errors(
+            &with(|c| {
+                c.webauthn.rp_id = id.map(Into::into);
+                c.webauthn.rp_name = name.map(Into::into);
+                c.webauthn.origins = origins.iter().map(|o| (*o).to_owned()).collect();
+            }),
+            &secrets(),
+        )
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(judged(None, None, &[]), none);
+    assert_eq!(judged(Some("example.com"), Some("Example"), &[]), none);
+    assert_eq!(judged(Some("login.example.com"), None, &[]), none);
+    assert_eq!(judged(None, None, &["https://login.example.com", "https://a.login.example.com:8443"]), none);
+    assert_eq!(judged(Some("localhost"), None, &["http://localhost:3000"]), none);
+    for id in
+        ["Example.com", "https://example.com", "example.com:443", "example.com/", "10.0.0.1", "[::1]", ""]
+    {
+        assert_eq!(judged(Some(id), None, &["https://a.example.com"]), ["WEBAUTHN_RP_ID"], "{id}");
+    }
+    // The default origin is the one of PUBLIC_URL.
+    for id in ["other.example", "ample.com", "a.login.example.com"] {
+        assert_eq!(judged(Some(id), None, &[]), ["WEBAUTHN_RP_ID"], "{id}");
+    }
+    for name in ["", "  ", "a\nb", &"x".repeat(65)] {
+        assert_eq!(judged(None, Some(name), &[]), ["WEBAUTHN_RP_NAME"], "{name:?}");
+    }
+    for origin in [
+        "https://login.example.com/",
+        "https://login.example.com/app",
+        "https://login.example.com:443",
+        "http://login.example.com",
+        "https://example.com",
+        "https://xlogin.example.com",
+        "https://*.login.example.com",
+        "https://10.0.0.1",
+        "login.example.com",
+    ] {
+        assert_eq!(judged(None, None, &[origin]), ["WEBAUTHN_ORIGINS"], "{origin}");
+    }
+    let mut config = Config::default();
+    config.server.public_url = "http://127.0.0.1:8000".into();
+    assert_eq!(errors(&config, &secrets()), none, "there are no passkeys, and nobody asked for them");
+    config.webauthn.origins = vec!["http://localhost:8000".into()];
+    assert_eq!(errors(&config, &secrets()), ["WEBAUTHN_RP_ID"]);
+}

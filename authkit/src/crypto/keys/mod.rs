@@ -44,10 +44,14 @@ pub enum KeyPurpose {
     Token,
     /// Keyed hashes of mailed links and their codes.
     Link,
+    /// Keyed hashes of API keys' secrets.
+    ApiKey,
     /// Keyed hashes of what must be found but not read: addresses, e-mails of unknown accounts.
     Lookup,
     /// Mails that wait to be sent.
     Outbox,
+    /// Answers that are kept for a repeated request, and keyed hashes of such requests.
+    Idempotency,
     /// Cursors of lists.
     Cursor,
     /// Signatures of access tokens.
@@ -56,16 +60,26 @@ pub enum KeyPurpose {
 
 impl KeyPurpose {
     /// All purposes.
-    pub const ALL: &'static [Self] =
-        &[Self::Token, Self::Link, Self::Lookup, Self::Outbox, Self::Cursor, Self::Jwt];
+    pub const ALL: &'static [Self] = &[
+        Self::Token,
+        Self::Link,
+        Self::ApiKey,
+        Self::Lookup,
+        Self::Outbox,
+        Self::Idempotency,
+        Self::Cursor,
+        Self::Jwt,
+    ];
 
     /// Lower-case name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Link => "link",
+            Self::ApiKey => "api_key",
             Self::Lookup => "lookup",
             Self::Outbox => "outbox",
+            Self::Idempotency => "idempotency",
             Self::Cursor => "cursor",
             Self::Jwt => "jwt",
         }
@@ -397,7 +411,7 @@ impl Keys {
             (KeyPurpose::Jwt, _) => {
                 (JwtAlgorithm::EdDsa.name(), SigningKey::generate(JwtAlgorithm::EdDsa, &*self.random)?)
             }
-            (KeyPurpose::Outbox, _) => {
+            (KeyPurpose::Outbox | KeyPurpose::Idempotency, _) => {
                 (seal::ALGORITHM, Zeroizing::new(random::bytes::<32>(&*self.random)?.to_vec()))
             }
             _ => (ring_state::HMAC, Zeroizing::new(random::bytes::<32>(&*self.random)?.to_vec())),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Reservation, Target};
 use crate::audit::Entry;
 use crate::db::{Conn, Tx};
-use crate::devices;
+use crate::devices::{self, Presented};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Action;
 use crate::flows::{Ctx, Ruling};
@@ -29,11 +29,11 @@ impl Ctx {
     pub(super) async fn admit_device(&self, conn: &mut Conn<'_>, target: &mut Target) -> Result<()> {
         let Some(device) = target.device.take() else { return Ok(()) };
         let owner = devices::store::owner(conn, &device, target.email.key()).await?;
-        if let Some(owner) = owner {
+        if let Some((owner, last_used_at)) = owner {
             target.kind = LockKind::Device;
             target.key = self.row_keys()?.device(device.id);
             target.user = Some(owner);
-            target.device = Some(device);
+            target.device = Some(Presented { last_used_at: Some(last_used_at), ..device });
         }
         Ok(())
     }
@@ -60,8 +60,9 @@ impl Ctx {
     ) -> Result<Option<store::Reserved>> {
         let id = LockoutId::generate(self.now(), &*self.random)?;
         let (ctx, target) = (Arc::clone(self), Arc::clone(target));
+        // No answer rests on the reservation alone: whatever the client is told, the settlement was durable before.
         self.db
-            .write_statement(move |tx| {
+            .write_ahead(move |tx| {
                 let (ctx, target) = (Arc::clone(&ctx), Arc::clone(&target));
                 Box::pin(async move {
                     let (rules, moment) = (ctx.lockouts.rules(target.kind), ctx.lockouts.moment());

@@ -56,13 +56,28 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let state = AuthState::from_ref(state);
-        let Some(token) = state.access_token(&parts.method, &parts.headers)? else {
-            return Err(ErrorKind::Unauthenticated.into());
-        };
-        let meta = client(parts, &state).map_or_else(RequestMeta::new, |ip| RequestMeta::new().with_ip(ip));
-        Ok(state.kit().authenticate_enrolling(token, &meta).await?)
+        let found = authenticate_enrolling(parts, &AuthState::from_ref(state)).await?;
+        found.ok_or_else(|| ErrorKind::Unauthenticated.into())
     }
+}
+
+/// As for [`Authenticated`]: a credential that was presented and is bad is 401, never anonymous.
+impl<S> OptionalFromRequestParts<S> for Enrolling
+where
+    AuthState: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, ApiError> {
+        authenticate_enrolling(parts, &AuthState::from_ref(state)).await
+    }
+}
+
+async fn authenticate_enrolling(parts: &Parts, state: &AuthState) -> Result<Option<Enrolling>, ApiError> {
+    let Some(token) = state.access_token(&parts.method, &parts.headers)? else { return Ok(None) };
+    let meta = client(parts, state).map_or_else(RequestMeta::new, |ip| RequestMeta::new().with_ip(ip));
+    Ok(Some(state.kit().authenticate_enrolling(token, &meta).await?))
 }
 
 async fn authenticate(parts: &Parts, state: &AuthState) -> Result<Option<Authenticated>, ApiError> {

@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use futures_util::TryStreamExt as _;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use http::request::Parts;
 
 use super::error::ApiError;
 use super::state::AuthState;
@@ -32,12 +33,16 @@ where
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        if !json::is_json(&parts.headers) {
-            return Err(ApiError::new(Code::UnsupportedMediaType));
-        }
-        let bytes = read(&parts.headers, body).await?;
-        Ok(Self(json::read(&bytes)?))
+        Ok(Self(json::read(&body_of(&parts, body).await?)?))
     }
+}
+
+/// The bytes of a body that says to be JSON.
+pub(super) async fn body_of(parts: &Parts, body: Body) -> Result<Vec<u8>, ApiError> {
+    if !json::is_json(&parts.headers) {
+        return Err(ApiError::new(Code::UnsupportedMediaType));
+    }
+    read_body(&parts.headers, body).await
 }
 
 /// The refresh token of a request: from its body, or in cookie mode from its cookie.
@@ -53,7 +58,7 @@ impl FromRequest<AuthState> for RefreshInput {
         }
         let (parts, body) = request.into_parts();
         let cookie = state.refresh_cookie(&parts.headers)?;
-        let bytes = read(&parts.headers, body).await?;
+        let bytes = read_body(&parts.headers, body).await?;
         if bytes.is_empty() {
             return Ok(Self(cookie.map(str::to_owned)));
         }
@@ -94,7 +99,11 @@ impl FromFields for RefreshBody {
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
+/// A body of at most 64 KiB ([`MAX_BODY`]), whole.
+///
+/// # Errors
+/// 413 when it is longer, 408 when it takes more than 8 seconds to arrive, 400 when it breaks off.
+pub async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
     if declared(headers).is_some_and(|length| length > MAX_BODY) {
         return Err(ApiError::new(Code::PayloadTooLarge));
     }

@@ -22,7 +22,9 @@
 mod answers;
 mod context;
 mod error;
+mod etag;
 mod extract;
+mod idempotency;
 mod input;
 mod limit;
 #[cfg(feature = "openapi")]
@@ -35,8 +37,10 @@ mod state;
 
 pub use context::{RequestContext, request_context};
 pub use error::ApiError;
+pub use etag::IfMatch;
 pub use extract::{Meta, Operator, PathId};
-pub use input::Input;
+pub use idempotency::Once;
+pub use input::{Input, read_body};
 pub use limit::{RouteLimit, RouteLimitLayer};
 #[cfg(feature = "openapi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{AdditionalProperties, Schema};
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::routes::{
-    admin, authz_schemas, invitations, link_schemas, links, login, logout, me, memberships, mfa, mfa_schemas,
-    orgs, password, refresh, sessions, signup, step_up,
+    admin, admin_users, api_keys, authz_schemas, internal, invitations, link_schemas, links, login, logout,
+    me, memberships, mfa, mfa_schemas, orgs, passkeys, password, refresh, sessions, signup, step_up,
 };
 use super::{answers, input, schemas};
 use crate::config::TokenTransport;
@@ -72,12 +72,32 @@ use crate::http::status::Code;
         links::confirm_change,
         links::undo_change,
         links::unlock,
+        passkeys::begin_registration,
+        passkeys::finish_registration,
+        passkeys::begin_login,
+        passkeys::finish_login,
+        passkeys::list,
+        passkeys::remove,
         sessions::list,
         sessions::end,
         admin::lockouts,
         admin::clear_lockout,
         admin::unlock_user,
-        admin::reset_mfa
+        admin::reset_mfa,
+        admin_users::list,
+        admin_users::create,
+        admin_users::show,
+        admin_users::update,
+        admin_users::remove,
+        admin_users::disable,
+        admin_users::enable,
+        admin_users::set_roles,
+        admin_users::sessions,
+        admin_users::end_sessions,
+        api_keys::list,
+        api_keys::create,
+        api_keys::revoke,
+        internal::cleanup
     ),
     components(schemas(
         orgs::NewOrgBody,
@@ -122,23 +142,38 @@ use crate::http::status::Code;
         link_schemas::ResetByLinkOrCode,
         link_schemas::ResetByTokenBody,
         link_schemas::ResetByCodeBody,
+        passkeys::PasskeyNameBody,
+        passkeys::PasskeyLoginBody,
+        passkeys::PasskeyBody,
+        passkeys::PasskeyOptionsAnswer,
+        schemas::PasskeyList,
         answers::TokenAnswer,
         answers::PendingAnswer,
         schemas::User,
         schemas::MfaStatus,
         schemas::SessionList,
         schemas::LockoutList,
+        admin_users::NewUserBody,
+        admin_users::RolesBody,
+        api_keys::ApiKeyBody,
+        schemas::UserList,
+        schemas::NewApiKey,
+        schemas::ApiKeyList,
+        schemas::CleanupReport,
         schemas::ErrorBody,
         schemas::Problem
     )),
     tags(
         (name = "auth", description = "Accounts and sessions."),
         (name = "mfa", description = "Second factors."),
+        (name = "passkeys", description = "Sign-in without a password, and a second factor beside one."),
+        (name = "api-keys", description = "How scripts show who they are."),
         (name = "mail", description = "What mailed links are for."),
         (name = "organisations", description = "Organisations, roles on resources, invitations."),
-        (name = "admin", description = "What operators do.")
+        (name = "admin", description = "What operators do."),
+        (name = "internal", description = "What the operator's own machines call.")
     ),
-    modifiers(&Bodies, &Errors, &Security)
+    modifiers(&Bodies, &Headers, &Errors, &Security)
 )]
 struct Document;
 
@@ -217,12 +252,67 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
     ("confirm_email_change", &[LinkInvalid, RateLimited]),
     ("undo_email_change", &[LinkInvalid, RateLimited]),
     ("unlock", &[LinkInvalid, RateLimited]),
+    ("begin_passkey_registration", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("finish_passkey_registration", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("begin_passkey_login", &[Unauthenticated, MfaInvalid, RateLimited]),
+    ("finish_passkey_login", &[InvalidCredentials, EmailUnverified, RateLimited]),
+    ("list_passkeys", &[Unauthenticated, StepUpRequired, Validation]),
+    ("remove_passkey", &[Unauthenticated, StepUpRequired, NotFound, Conflict, RateLimited]),
     ("list_sessions", &[Unauthenticated, Validation]),
     ("end_session", &[Unauthenticated, NotFound, RateLimited]),
     ("list_lockouts", &[Unauthenticated, Validation, RateLimited]),
     ("clear_lockout", &[Unauthenticated, NotFound, RateLimited]),
     ("unlock_user", &[Unauthenticated, NotFound, RateLimited]),
+    ("list_users", &[Unauthenticated, Validation, RateLimited]),
+    ("create_user", &[Unauthenticated, Conflict, RateLimited]),
+    ("show_user", &[Unauthenticated, NotFound, RateLimited]),
+    ("update_user", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("delete_user", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("disable_user", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("enable_user", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("set_roles", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("list_sessions_of_user", &[Unauthenticated, NotFound, Validation, RateLimited]),
+    ("end_sessions_of_user", &[Unauthenticated, NotFound, RateLimited]),
+    ("list_api_keys", &[Unauthenticated, Validation, RateLimited]),
+    ("create_api_key", &[Unauthenticated, StepUpRequired, Conflict, RateLimited]),
+    ("cleanup", &[Unauthenticated, NotFound, Conflict, RateLimited]),
+    ("revoke_api_key", &[Unauthenticated, NotFound, RateLimited]),
 ];
+
+/// Operations that take an `Idempotency-Key`.
+const ONCE: &[&str] = &["signup", "create_user", "create_api_key"];
+/// Operations that take `If-Match`.
+const CONDITIONAL: &[&str] = &["update_me", "update_user", "set_roles"];
+
+/// Headers that several operations share.
+struct Headers;
+
+impl Modify for Headers {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let header = |name: &str, description: &str, pattern: &str| {
+            let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build();
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Header)
+                .required(Required::False)
+                .description(Some(description))
+                .schema(Some(text))
+                .build()
+        };
+        for operation in operations(document) {
+            let id = operation.operation_id.clone().unwrap_or_default();
+            let parameters = operation.parameters.get_or_insert_default();
+            if ONCE.contains(&id.as_str()) {
+                let what = "Carries the request out once in 24 hours: sent again, it gets the same answer.";
+                parameters.push(RefOr::T(header("Idempotency-Key", what, "^[!-~]{1,255}$")));
+            }
+            if CONDITIONAL.contains(&id.as_str()) {
+                let what = "Changes nothing unless this is still the `ETag`.";
+                parameters.push(RefOr::T(header("If-Match", what, "^\"[0-9a-f]{32}\"$")));
+            }
+        }
+    }
+}
 
 struct Errors;
 
@@ -241,6 +331,12 @@ impl Modify for Errors {
                 ErrorKind::Unavailable.into(),
                 ErrorKind::Internal.into(),
             ]);
+            if ONCE.contains(&id.as_str()) {
+                codes.push(ErrorKind::Conflict.into());
+            }
+            if CONDITIONAL.contains(&id.as_str()) {
+                codes.push(ErrorKind::PreconditionFailed.into());
+            }
             if operation.request_body.is_some() {
                 // U+0000 may stand in any body.
                 codes.extend([Code::UnsupportedMediaType, ErrorKind::Validation.into()]);
@@ -293,6 +389,9 @@ impl Modify for Security {
         let mut bearer = Http::new(HttpAuthScheme::Bearer);
         bearer.bearer_format = Some("JWT".to_owned());
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let mut cleanup = Http::new(HttpAuthScheme::Bearer);
+        cleanup.description = Some("`INTERNAL_CLEANUP_TOKEN`.".to_owned());
+        components.add_security_scheme("cleanup", SecurityScheme::Http(cleanup));
         let cookie = ApiKeyValue::with_description(cookies::ACCESS, "With `TOKEN_TRANSPORT=cookie`.");
         components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
@@ -300,7 +399,9 @@ impl Modify for Security {
 
 fn operations(document: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut Operation> {
     document.paths.paths.values_mut().flat_map(|item| {
-        [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+        [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+            .into_iter()
+            .flatten()
     })
 }
 

@@ -35,6 +35,124 @@ pub(super) struct User {
     updated_at: String,
 }
 
+/// A page of accounts.
+#[derive(ToSchema)]
+pub(super) struct UserList {
+    items: Vec<User>,
+    /// Where the next page starts; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// Whether an API key opens anything.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum ApiKeyStatus {
+    Active,
+    Expired,
+    Revoked,
+}
+
+/// An API key, without its text.
+#[derive(ToSchema)]
+pub(super) struct ApiKey {
+    /// Never changes.
+    id: Uuid,
+    /// In whose name it acts.
+    user_id: Uuid,
+    /// What its maker calls it.
+    name: String,
+    /// Permissions that it may use as long as its owner has them.
+    scopes: Vec<String>,
+    /// Whether it opens anything.
+    status: ApiKeyStatus,
+    /// When it was made.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// When it ends.
+    #[schema(format = "date-time")]
+    expires_at: String,
+    /// When it was last used, to the minute.
+    #[schema(required, format = "date-time")]
+    last_used_at: Option<String>,
+    /// When it was revoked.
+    #[schema(required, format = "date-time")]
+    revoked_at: Option<String>,
+}
+
+/// An API key that was just made.
+#[derive(ToSchema)]
+pub(super) struct NewApiKey {
+    /// Never changes.
+    id: Uuid,
+    /// In whose name it acts.
+    user_id: Uuid,
+    /// What its maker calls it.
+    name: String,
+    /// Permissions that it may use as long as its owner has them.
+    scopes: Vec<String>,
+    /// Whether it opens anything.
+    status: ApiKeyStatus,
+    /// When it was made.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// When it ends.
+    #[schema(format = "date-time")]
+    expires_at: String,
+    /// Null: it was not used yet.
+    #[schema(required, format = "date-time")]
+    last_used_at: Option<String>,
+    /// Null: it was just made.
+    #[schema(required, format = "date-time")]
+    revoked_at: Option<String>,
+    /// For `Authorization: Bearer`. Shown this once.
+    #[schema(pattern = "^akk_[A-Za-z0-9_-]{104}$")]
+    key: String,
+}
+
+/// A page of API keys.
+#[derive(ToSchema)]
+pub(super) struct ApiKeyList {
+    items: Vec<ApiKey>,
+    /// Where the next page starts; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// What a cleanup did.
+#[derive(ToSchema)]
+pub(super) struct CleanupReport {
+    /// When it began.
+    #[schema(format = "date-time")]
+    started_at: String,
+    /// When it ended.
+    #[schema(format = "date-time")]
+    finished_at: String,
+    /// Whether it only looked.
+    dry_run: bool,
+    /// Whether nothing was left.
+    complete: bool,
+    /// Rows that went.
+    removed: u64,
+    /// By job.
+    jobs: Vec<CleanupJobReport>,
+}
+
+/// What one job did.
+#[derive(ToSchema)]
+pub(super) struct CleanupJobReport {
+    /// Its name.
+    name: String,
+    /// Rows that went.
+    removed: u64,
+    /// Transactions that it took.
+    batches: u64,
+    /// Whether nothing was left.
+    complete: bool,
+    /// Whether it failed.
+    failed: bool,
+}
+
 /// Whether an account may sign in.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
@@ -99,6 +217,36 @@ pub(super) struct MfaStatus {
     factors: Vec<Factor>,
     /// Backup codes that were not used yet.
     backup_codes_remaining: u64,
+}
+
+/// A passkey.
+#[derive(ToSchema)]
+pub(super) struct Passkey {
+    /// Never changes.
+    id: Uuid,
+    /// What its owner called it.
+    name: String,
+    /// Whether it may be copied to other devices of its owner, as synchronised passkeys are.
+    backup_eligible: bool,
+    /// Whether it was backed up or synchronised when it was last used.
+    backed_up: bool,
+    /// How browsers reach it, as it said itself.
+    transports: Vec<String>,
+    /// When it was registered.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// When it last proved its owner.
+    #[schema(required, format = "date-time")]
+    last_used_at: Option<String>,
+}
+
+/// A page of passkeys.
+#[derive(ToSchema)]
+pub(super) struct PasskeyList {
+    items: Vec<Passkey>,
+    /// Where the next page starts; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
 }
 
 /// A page of sessions.

@@ -102,6 +102,10 @@ impl AuthState {
         if access.is_some() {
             self.check_origin(method, headers)?;
         }
+        // Keys are sent on purpose, and never by a browser on its own.
+        if access.is_some_and(|token| token.starts_with(crate::api_keys::PREFIX)) {
+            return Err(ErrorKind::Unauthenticated.into());
+        }
         Ok(bearer.or(access))
     }
 

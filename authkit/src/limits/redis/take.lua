@@ -2,25 +2,37 @@
 -- KEYS[1] the bucket: when it is full again, in microseconds
 -- ARGV[1] what one request costs, ARGV[2] what all of them cost, in microseconds
 -- Returns how long until it is full again; negative and one less when the request may not pass.
+--
+-- The number is moved on in place, which is cheap; when the key goes is set anew only when the number enters another
+-- quarter of the span, for long enough that a bucket is full before its key goes.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local interval, span = tonumber(ARGV[1]), tonumber(ARGV[2])
-local full_at = redis.call('GET', KEYS[1])
-local forget = false
-if full_at then
-  full_at = tonumber(full_at)
-  if not full_at then return redis.error_reply('WRONGTYPE the bucket holds no number') end
-  if full_at > now + span then
-    -- The clock was set back.
-    full_at, forget = now + span, true
-  end
-end
-if not full_at or full_at < now then full_at = now end
+local interval, span = ARGV[1] + 0, ARGV[2] + 0
+local quarter = span / 4
+local full_at = redis.call('INCRBY', KEYS[1], ARGV[1])
+local before = full_at - interval
 local ahead = full_at - now
-local allowed = ahead + interval <= span
-if allowed then ahead = ahead + interval end
-if allowed or forget then
-  redis.call('SET', KEYS[1], string.format('%.0f', now + ahead), 'PX', math.ceil(ahead / 1000) + 1)
+
+if ahead > span then
+  ahead = before - now
+  if ahead <= span then
+    redis.call('DECRBY', KEYS[1], ARGV[1])
+  else
+    -- The clock was set back.
+    ahead = span
+    redis.call('SET', KEYS[1], now + span, 'PX', math.ceil((span + quarter) / 1000) + 1)
+  end
+  return -1 - ahead
 end
-if allowed then return ahead end
-return -1 - ahead
+if before < now then
+  ahead = interval
+  if before == 0 then
+    redis.call('SET', KEYS[1], now + ahead, 'PX', math.ceil((ahead + quarter) / 1000) + 1)
+    return ahead
+  end
+  full_at = redis.call('INCRBY', KEYS[1], now - before)
+end
+if math.floor(before / quarter) ~= math.floor(full_at / quarter) then
+  redis.call('PEXPIRE', KEYS[1], math.ceil((ahead + quarter) / 1000) + 1)
+end
+return ahead

@@ -1,6 +1,5 @@
 //! One's own account.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::Value;
@@ -9,11 +8,12 @@ use crate::error::ErrorKind;
 use crate::flows::{Authenticated, ProfileChange};
 use crate::http::axum::answers;
 use crate::http::axum::error::ApiError;
+use crate::http::axum::etag::{IfMatch, tagged};
 use crate::http::axum::extract::Meta;
 use crate::http::axum::input::Input;
 use crate::http::axum::state::AuthState;
 use crate::http::json::{Fields, FromFields};
-use crate::users::{User, UserStatus};
+use crate::users::UserStatus;
 
 /// What is to change; what is left out stays.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -34,6 +34,12 @@ pub(in crate::http::axum) struct ProfileBody {
     profile: Option<Value>,
 }
 
+impl ProfileBody {
+    pub(super) fn into_parts(self) -> (Option<String>, Option<Value>) {
+        (self.name, self.profile)
+    }
+}
+
 impl FromFields for ProfileBody {
     fn from_fields(fields: &mut Fields) -> Self {
         Self { name: fields.optional_string("name"), profile: fields.optional_object("profile") }
@@ -49,10 +55,10 @@ impl FromFields for ProfileBody {
 pub(in crate::http::axum) async fn show(
     State(state): State<AuthState>,
     caller: Authenticated,
-) -> Result<Json<User>, ApiError> {
+) -> Result<Response, ApiError> {
     let found = state.kit().users().get(caller.user_id()).await?;
     let active = found.filter(|user| user.status == UserStatus::Active);
-    Ok(Json(active.ok_or(ErrorKind::Unauthenticated)?))
+    Ok(tagged(&active.ok_or(ErrorKind::Unauthenticated)?))
 }
 
 /// Change the caller's name or profile.
@@ -67,10 +73,11 @@ pub(in crate::http::axum) async fn update(
     State(state): State<AuthState>,
     Meta(meta): Meta,
     caller: Authenticated,
+    IfMatch(only_if): IfMatch,
     Input(body): Input<ProfileBody>,
-) -> Result<Json<User>, ApiError> {
-    let change = ProfileChange::new(body.name, body.profile);
-    Ok(Json(state.kit().update_profile(&caller, change, &meta).await?))
+) -> Result<Response, ApiError> {
+    let change = ProfileChange::new(body.name, body.profile).only_if(only_if);
+    Ok(tagged(&state.kit().update_profile(&caller, change, &meta).await?))
 }
 
 /// Delete the caller's account.

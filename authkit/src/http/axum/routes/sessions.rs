@@ -4,9 +4,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
-use crate::crypto::keys::KeyPurpose;
 use crate::db::Listing;
-use crate::db::page::Cursors;
 use crate::flows::Authenticated;
 use crate::http::axum::answers;
 use crate::http::axum::error::ApiError;
@@ -35,14 +33,7 @@ pub(in crate::http::axum) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Listing<Session>>, ApiError> {
     let page = query::page(query.as_deref())?;
-    let (key, _) = state.kit().ctx.keys.active_bytes(KeyPurpose::Cursor)?;
-    let cursors = Cursors::new(&key, format!("sessions-of:{}", caller.user_id()));
-    let before = cursors.start(&page)?;
-    let mut sessions = state.kit().sessions().own(&caller).await?;
-    // A user has few, and never so many that paging in the store would pay.
-    sessions.sort_unstable_by_key(|session| std::cmp::Reverse(session.id));
-    sessions.retain(|session| before.is_none_or(|before| session.id.as_uuid() < before));
-    Ok(Json(cursors.page(sessions, &page, |session| session.id.as_uuid())))
+    Ok(Json(state.kit().sessions().own_page(&caller, &page).await?))
 }
 
 /// End one of the caller's sessions.
@@ -59,6 +50,6 @@ pub(in crate::http::axum) async fn end(
     PathId(session): PathId<SessionId>,
 ) -> Result<Response, ApiError> {
     state.kit().sessions().end_own(&caller, session, &meta).await?;
-    let own = session == caller.session_id();
+    let own = caller.session_id() == Some(session);
     Ok(if own { answers::signed_out(&state) } else { answers::done() })
 }

@@ -7,9 +7,8 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::flows::{SignUp, SignedUp};
-use crate::http::axum::error::ApiError;
 use crate::http::axum::extract::Meta;
-use crate::http::axum::input::Input;
+use crate::http::axum::idempotency::Once;
 use crate::http::axum::state::AuthState;
 use crate::http::json::{Fields, FromFields};
 use crate::secret::SecretString;
@@ -72,14 +71,17 @@ pub(in crate::http::axum) struct VerificationAnswer {
 pub(in crate::http::axum) async fn signup(
     State(state): State<AuthState>,
     Meta(meta): Meta,
-    Input(body): Input<SignUpBody>,
-) -> Result<Response, ApiError> {
-    let input = SignUp::new(body.name, body.email, body.password);
-    Ok(match state.kit().signup(input, &meta).await? {
-        SignedUp::Created(user) => (StatusCode::CREATED, Json(user)).into_response(),
-        SignedUp::VerificationRequired => {
-            let answer = VerificationAnswer { status: "verification_required" };
-            (StatusCode::ACCEPTED, Json(answer)).into_response()
-        }
+    once: Once<SignUpBody>,
+) -> Response {
+    once.answer(meta, async move |meta, body| {
+        let input = SignUp::new(body.name, body.email, body.password);
+        Ok(match state.kit().signup(input, &meta).await? {
+            SignedUp::Created(user) => (StatusCode::CREATED, Json(user)).into_response(),
+            SignedUp::VerificationRequired => {
+                let answer = VerificationAnswer { status: "verification_required" };
+                (StatusCode::ACCEPTED, Json(answer)).into_response()
+            }
+        })
     })
+    .await
 }
