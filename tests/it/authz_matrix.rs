@@ -473,6 +473,15 @@ async fn an_invitation_over_http_from_mail_to_session() {
     assert_eq!((made.str("/status"), made.str("/org_id")), ("pending", id.as_str()));
     assert_eq!(made.body["resource_type"], Value::Null);
     ann.post("/v1/invitations", body).await.assert_error(409, "CONFLICT");
+    // Sent again with its key a request is carried out once, and a change is made only to what was seen.
+    let again = ann.header("idempotency-key", "one-organisation");
+    let first = again.post("/v1/orgs", json!({"name": "Once"})).await.expect(201);
+    assert_eq!(again.post("/v1/orgs", json!({"name": "Once"})).await.expect(201).body, first.body);
+    let path = format!("/v1/orgs/{}", first.str("/id"));
+    let tag = ann.get(&path).await.expect(200).header("etag").to_owned();
+    ann.header("if-match", &tag).patch(&path, json!({"name": "Twice"})).await.expect(200);
+    let late = ann.header("if-match", &tag).patch(&path, json!({"name": "Thrice"})).await;
+    late.assert_error(412, "PRECONDITION_FAILED");
     let secret = link(&folder, "bob@example.com", "accept-invitation").await;
     // Opening it uses nothing up.
     let query = secret.split_once('?').unwrap().1;
