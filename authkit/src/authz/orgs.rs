@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, FieldCode, FieldError, Result};
 use crate::ids::OrgId;
+use crate::precondition::Precondition;
 use crate::time::Timestamp;
 
 /// Whether an organisation works.
@@ -102,6 +103,8 @@ pub struct OrganisationChange {
     pub seat_limit: Option<Option<i64>>,
     /// Whether it works. Operators only.
     pub status: Option<OrgStatus>,
+    /// What the organisation must be for anything to change.
+    pub only_if: Precondition,
 }
 
 /// A name of 1 to 200 characters on one line, trimmed.
@@ -163,7 +166,7 @@ mod tests {
             name: Some(" \n".into()),
             domain: Some(Some("nodot".into())),
             seat_limit: Some(Some(0)),
-            status: None,
+            ..OrganisationChange::default()
         };
         assert_eq!(change.checked().unwrap_err().fields().len(), 3);
         let mut faults = Vec::new();

@@ -16,6 +16,7 @@ use crate::flows::{Authenticated, Ctx, Ruling};
 use crate::ids::{OrgId, UserId};
 use crate::invitations::NewInvitation;
 use crate::meta::RequestMeta;
+use crate::precondition::tag_of;
 use crate::users::{Email, Record, UserStatus, store as users};
 
 /// The role of who may do everything in an organisation.
@@ -170,6 +171,9 @@ impl Ctx {
             Ok(change) => change,
             Err(fault) => return Ok(Err(fault)),
         };
+        if let Err(refusal) = change.only_if.check(&tag_of(&before)) {
+            return Ok(Err(refusal));
+        }
         let operators = change.seat_limit.is_some_and(|limit| limit != before.seat_limit)
             || change.status.is_some_and(|status| status != before.status);
         if operators && !authority.operator {

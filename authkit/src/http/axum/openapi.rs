@@ -280,9 +280,9 @@ const ERRORS: &[(&str, &[ErrorKind])] = &[
 ];
 
 /// Operations that take an `Idempotency-Key`.
-const ONCE: &[&str] = &["signup", "create_user", "create_api_key"];
+const ONCE: &[&str] = &["signup", "create_user", "create_api_key", "create_org", "create_invitation"];
 /// Operations that take `If-Match`.
-const CONDITIONAL: &[&str] = &["update_me", "update_user", "set_roles"];
+const CONDITIONAL: &[&str] = &["update_me", "update_user", "set_roles", "update_org"];
 
 /// Headers that several operations share.
 struct Headers;

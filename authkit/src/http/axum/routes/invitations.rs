@@ -13,6 +13,7 @@ use crate::flows::{AcceptInvitation, Authenticated, Login};
 use crate::http::axum::answers;
 use crate::http::axum::error::ApiError;
 use crate::http::axum::extract::{Meta, PathId};
+use crate::http::axum::idempotency::Once;
 use crate::http::axum::input::Input;
 use crate::http::axum::state::AuthState;
 use crate::http::body::Refusal;
@@ -134,13 +135,16 @@ pub(in crate::http::axum) async fn create(
     State(state): State<AuthState>,
     Meta(meta): Meta,
     caller: Authenticated,
-    Input(body): Input<InvitationBody>,
-) -> Result<Response, ApiError> {
-    let target = body.target()?;
-    let mut new = NewInvitation::new(body.email, body.role);
-    new.resource = target;
-    let made = state.kit().invitations().create(&caller, new, &meta).await?;
-    Ok((StatusCode::CREATED, Json(made)).into_response())
+    once: Once<InvitationBody>,
+) -> Response {
+    once.answer(meta, async move |meta, body| {
+        let target = body.target()?;
+        let mut new = NewInvitation::new(body.email, body.role);
+        new.resource = target;
+        let made = state.kit().invitations().create(&caller, new, &meta).await?;
+        Ok((StatusCode::CREATED, Json(made)).into_response())
+    })
+    .await
 }
 
 /// Invitations, newest first.

@@ -11,7 +11,9 @@ use crate::error::{Error, FieldCode};
 use crate::flows::Authenticated;
 use crate::http::axum::answers;
 use crate::http::axum::error::ApiError;
+use crate::http::axum::etag::{IfMatch, tagged};
 use crate::http::axum::extract::{Meta, PathId, PathIds};
+use crate::http::axum::idempotency::Once;
 use crate::http::axum::input::Input;
 use crate::http::axum::state::AuthState;
 use crate::http::json::{Fields, FromFields};
@@ -149,12 +151,15 @@ pub(in crate::http::axum) async fn create(
     State(state): State<AuthState>,
     Meta(meta): Meta,
     caller: Authenticated,
-    Input(body): Input<NewOrgBody>,
-) -> Result<Response, ApiError> {
-    let mut new = NewOrganisation::new(body.name);
-    (new.domain, new.admin_email, new.seat_limit) = (body.domain, body.admin_email, body.seat_limit);
-    let made = state.kit().organisations().create(&caller, new, &meta).await?;
-    Ok((StatusCode::CREATED, Json(made)).into_response())
+    once: Once<NewOrgBody>,
+) -> Response {
+    once.answer(meta, async move |meta, body| {
+        let mut new = NewOrganisation::new(body.name);
+        (new.domain, new.admin_email, new.seat_limit) = (body.domain, body.admin_email, body.seat_limit);
+        let made = state.kit().organisations().create(&caller, new, &meta).await?;
+        Ok((StatusCode::CREATED, Json(made)).into_response())
+    })
+    .await
 }
 
 /// The caller's organisations; for callers who may do everything all there are.
@@ -190,8 +195,8 @@ pub(in crate::http::axum) async fn show(
     State(state): State<AuthState>,
     caller: Authenticated,
     PathId(id): PathId<OrgId>,
-) -> Result<Json<Organisation>, ApiError> {
-    Ok(Json(state.kit().organisations().get(&caller, id).await?))
+) -> Result<Response, ApiError> {
+    Ok(tagged(&state.kit().organisations().get(&caller, id).await?))
 }
 
 /// Change an organisation.
@@ -210,8 +215,9 @@ pub(in crate::http::axum) async fn update(
     Meta(meta): Meta,
     caller: Authenticated,
     PathId(id): PathId<OrgId>,
+    IfMatch(only_if): IfMatch,
     Input(body): Input<OrgChangeBody>,
-) -> Result<Json<Organisation>, ApiError> {
+) -> Result<Response, ApiError> {
     let status = body.status.map(|name| {
         let fault = || Error::field("/status", FieldCode::Format, "must be active or disabled");
         OrgStatus::from_name(&name).ok_or_else(fault)
@@ -221,8 +227,9 @@ pub(in crate::http::axum) async fn update(
         domain: body.domain,
         seat_limit: body.seat_limit,
         status: status.transpose()?,
+        only_if,
     };
-    Ok(Json(state.kit().organisations().update(&caller, id, change, &meta).await?))
+    Ok(tagged(&state.kit().organisations().update(&caller, id, change, &meta).await?))
 }
 
 /// End an organisation.
