@@ -2,6 +2,7 @@
 //! back. The crate `webauthn-rs` judges; here stands what it leaves open, and nothing of its types gets out.
 //!
 //! Its challenges (32 bytes) come from the system's randomness and not from the kit's: so they are in tests, too.
+#![cfg_attr(not(feature = "webauthn"), expect(dead_code, reason = "without a judge nothing is judged"))]
 
 use serde_json::Value;
 
@@ -175,7 +176,6 @@ pub(crate) fn credential_id(credential: &Value) -> Option<Vec<u8>> {
 
 /// Whether the page that asked stood in a frame of another origin (WebAuthn section 7.2, step 13): somebody else's page
 /// may have led the user to it. Judged here for all ceremonies; the crate looks at it in registrations only.
-#[cfg_attr(not(feature = "webauthn"), expect(dead_code, reason = "only a judge asks"))]
 fn is_framed(credential: &Value) -> bool {
     let said = credential.pointer("/response/clientDataJSON").and_then(Value::as_str);
     let said = said.and_then(from_base64url).and_then(|json| serde_json::from_slice::<Value>(&json).ok());
@@ -186,7 +186,6 @@ fn is_framed(credential: &Value) -> bool {
 }
 
 /// What the browser says of how it reached the key: known words only, each once.
-#[cfg_attr(not(feature = "webauthn"), expect(dead_code, reason = "only a judge asks"))]
 fn transports(credential: &Value) -> Vec<String> {
     let said = credential.pointer("/response/transports").and_then(Value::as_array);
     let said: Vec<&str> = said.into_iter().flatten().filter_map(Value::as_str).collect();
