@@ -53,7 +53,7 @@ fn print(app: &mut App, report: &CleanupReport) -> Result<Exit> {
         let what = format!("these jobs failed: {}", failed.join(", "));
         return Err(CliError::new(Code::CleanupPartly, what).into());
     }
-    if to_people && app.format() == Format::Table {
+    if (to_people || report.dry_run) && app.format() == Format::Table {
         let what = match (report.dry_run, report.complete) {
             (true, true) => format!("Dry run: {} rows would go. Nothing was written.", report.removed),
             (true, false) => {
