@@ -310,6 +310,18 @@ impl AuthKit {
         Ok(self.admin(meta.with_acting(caller.user_id())))
     }
 
+    /// What operators do to one account, for a signed-in caller who may do everything, or who is an admin of the
+    /// organisation that the account was made for: see [`Authz::require_admin_over`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for an account that shares no organisation with the caller; else as [`Self::admin_as`].
+    pub async fn admin_over(&self, caller: &Authenticated, user: UserId, meta: RequestMeta) -> Result<Admin> {
+        self.ctx.limit(Door::Other, &meta).await?;
+        self.ctx.require_current(caller).await?;
+        self.authz().require_admin_over(caller, user).await?;
+        Ok(self.admin(meta.with_acting(caller.user_id())))
+    }
+
     /// Events from now on, after their commit. A slow receiver misses some and is told so.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
         self.ctx.audit.publisher().subscribe()

@@ -60,6 +60,7 @@ CREATE TABLE authkit_invitations (
 CREATE UNIQUE INDEX authkit_invitations_open ON authkit_invitations (resource_type, resource_id, email_key) WHERE ended_at IS NULL;
 CREATE INDEX authkit_invitations_of_resource ON authkit_invitations (resource_type, resource_id, id);
 CREATE INDEX authkit_invitations_user ON authkit_invitations (user_id, id);
+CREATE INDEX authkit_invitations_expires ON authkit_invitations (expires_at);
 CREATE INDEX authkit_invitations_email ON authkit_invitations (email_key);
 
 -- What somebody did to others: his purge takes his address out of those rows, too.

@@ -13,6 +13,7 @@ use authkit::secret::SecretString;
 use authkit::{AuthKit, Credentials, Db, LockoutFilter, Login, Page, RequestMeta, Tokens, UserFilter};
 use serde_json::{Value, json};
 
+const MFA_KEY: &str = "q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0=";
 pub const PEPPER: &str = "mJ8kV2qX7tR4wZ9nB5cL1yH6gD3fS0pA-eUoIiKxTzQ";
 
 pub struct Bench {
@@ -92,6 +93,7 @@ impl Bench {
             ("ENV", "dev"),
             ("DATABASE_URL", &database),
             ("TOKEN_PEPPER", PEPPER),
+            ("MFA_ENCRYPTION_KEY", MFA_KEY),
             ("ARGON2_MEMORY_KIB", "8"),
             ("ARGON2_ITERATIONS", "1"),
             ("SESSION_POLICY", "multi"),

@@ -13,7 +13,7 @@ use crate::db::{CleanupJob, SweepBatch, Tx};
 use crate::error::{Error, Result};
 use crate::flows::Ctx;
 use crate::mail::Outbox;
-use crate::{api_keys, devices, idempotency, links, lockout, mfa, passkeys, sessions};
+use crate::{api_keys, devices, idempotency, invitations, links, lockout, mfa, passkeys, sessions};
 
 /// Revocations are kept longer than any token that they speak of, be it of a time when tokens lived longer.
 const REVOCATIONS_BEYOND: Duration = Duration::from_hours(24);
@@ -91,6 +91,14 @@ static OWN: &[Own] = &[
         run: |_, tx, batch| {
             let ended = batch.now - api_keys::KEPT;
             Box::pin(async move { api_keys::store::sweep(tx.conn(), ended, batch.limit.into()).await })
+        },
+    },
+    Own {
+        name: "invitations",
+        tables: &["authkit_invitations"],
+        run: |_, tx, batch| {
+            let before = batch.now - invitations::KEPT;
+            Box::pin(async move { invitations::store::sweep(tx.conn(), before, batch.limit.into()).await })
         },
     },
     Own {

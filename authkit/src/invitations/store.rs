@@ -36,6 +36,11 @@ const END_OF_INVITER_IN: &str = "UPDATE authkit_invitations SET ended_at = $2, e
     WHERE user_id = $1 AND ended_at IS NULL
       AND EXISTS (SELECT 1 FROM authkit_resources r WHERE r.resource_type = authkit_invitations.resource_type
         AND r.resource_id = authkit_invitations.resource_id AND r.org = $3)";
+/// What can be accepted no more, and ended or expired before.
+const SWEEP: &str = "DELETE FROM authkit_invitations WHERE id IN
+        (SELECT i.id FROM authkit_invitations i WHERE i.expires_at < $1 AND (i.ended_at IS NULL OR i.ended_at < $1)
+         ORDER BY i.expires_at LIMIT $2)
+      AND expires_at < $1 AND (ended_at IS NULL OR ended_at < $1)";
 const DELETE_OF_EMAIL: &str = "DELETE FROM authkit_invitations WHERE email_key = $1";
 const OF_TARGET: &str = concat!(
     "SELECT ",
@@ -194,6 +199,16 @@ pub(crate) async fn end_of_inviter_in(
         .bind(user.as_uuid())
         .bind(now.as_micros())
         .bind(org.to_string())
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected()))?)
+}
+
+/// Removes up to `limit` that were over before `before`. Returns how many.
+pub(crate) async fn sweep(conn: &mut Conn<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    Ok(on_db!(conn, |c| sqlx::query(SWEEP)
+        .bind(before.as_micros())
+        .bind(limit)
         .execute(c)
         .await
         .map(|done| done.rows_affected()))?)

@@ -64,8 +64,7 @@ impl Authz<'_> {
         resource: &Resource,
         permission: &str,
     ) -> Result<Decision> {
-        caller.signed_in()?;
-        self.ctx.require_on(caller.user_id(), resource, permission).await
+        caller.require_on(resource, permission).await
     }
 
     /// Lets a caller pass who may do to an account what admins of its organisation may: one who may do everything, or who

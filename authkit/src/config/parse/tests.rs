@@ -233,6 +233,7 @@ fn the_environment_wins_and_the_file_is_still_judged() {
                 "JWT_ALG" => "\"HS256\"",
                 "SESSION_POLICY" => "\"single\"",
                 "MFA_POLICY" => "\"off\"",
+                "CLEANUP_INTERVAL" => "\"9h\"",
                 rate if rate.starts_with("RL_") => "\"9/3h\"",
                 "SMTP_TLS" => "\"none\"",
                 "TRUSTED_PROXIES" => "\"192.0.2.7\"",

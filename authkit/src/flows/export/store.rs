@@ -97,6 +97,18 @@ tables! {
     mfa_pending Pending = "SELECT id, end_reason, created_at, expires_at, ended_at FROM authkit_mfa_pending
             WHERE user_id = $1 ORDER BY id"
         { id: Uuid, end_reason: String } at { created_at, expires_at, ended_at };
+    passkeys Passkey = "SELECT id, name, transports, created_at, last_used_at FROM authkit_passkeys
+            WHERE user_id = $1 ORDER BY id"
+        { id: Uuid, name: String, transports: String } at { created_at, last_used_at };
+    passkey_challenges PasskeyChallenge = "SELECT id, purpose, created_at, expires_at FROM authkit_passkey_challenges
+            WHERE user_id = $1 ORDER BY id"
+        { id: Uuid, purpose: String } at { created_at, expires_at };
+    api_keys ApiKey = "SELECT id, name, scopes, created_at, expires_at, last_used_at, revoked_at FROM authkit_api_keys
+            WHERE user_id = $1 ORDER BY id"
+        { id: Uuid, name: String, scopes: String } at { created_at, expires_at, last_used_at, revoked_at };
+    idempotency Repeatable = "SELECT id, created_at, expires_at FROM authkit_idempotency
+            WHERE user_id = $1 ORDER BY id"
+        { id: Uuid } at { created_at, expires_at };
     mails Mail = "SELECT id, template, state, created_at, finished_at FROM authkit_outbox
             WHERE user_id = $1 ORDER BY id"
         { id: Uuid, template: String, state: String } at { created_at, finished_at };

@@ -14,6 +14,7 @@ use super::state::AuthState;
 use crate::admin::Admin;
 use crate::error::ErrorKind;
 use crate::flows::{Authenticated, Enrolling};
+use crate::ids::UserId;
 use crate::meta::RequestMeta;
 
 /// Bytes of a `User-Agent` that are looked at.
@@ -139,6 +140,20 @@ where
         let caller = <Authenticated as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         let Ok(Meta(meta)) = Meta::from_request_parts(parts, state).await;
         Ok(Self(AuthState::from_ref(state).kit().admin_as(&caller, meta).await?))
+    }
+}
+
+/// An operator, or an admin of the organisation that the account in the path was made for, and that account.
+pub(super) struct OperatorOver(pub(super) Admin, pub(super) UserId);
+
+impl FromRequestParts<AuthState> for OperatorOver {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AuthState) -> Result<Self, ApiError> {
+        let caller = <Authenticated as FromRequestParts<AuthState>>::from_request_parts(parts, state).await?;
+        let PathId(user) = PathId::<UserId>::from_request_parts(parts, state).await?;
+        let Ok(Meta(meta)) = Meta::from_request_parts(parts, state).await;
+        Ok(Self(state.kit().admin_over(&caller, user, meta).await?, user))
     }
 }
 

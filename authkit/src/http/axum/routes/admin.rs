@@ -8,10 +8,10 @@ use crate::db::Listing;
 use crate::error::{Error, FieldCode};
 use crate::http::axum::answers;
 use crate::http::axum::error::ApiError;
-use crate::http::axum::extract::{Operator, PathId};
+use crate::http::axum::extract::{Operator, OperatorOver, PathId};
 use crate::http::body::Refusal;
 use crate::http::query;
-use crate::ids::{LockoutId, UserId};
+use crate::ids::LockoutId;
 use crate::lockout::{LockKind, Lockout, LockoutFilter};
 use crate::users::User;
 
@@ -80,8 +80,7 @@ pub(in crate::http::axum) async fn clear_lockout(
     responses((status = 200, description = "The account.", body = crate::http::axum::schemas::User)),
 ))]
 pub(in crate::http::axum) async fn unlock_user(
-    Operator(admin): Operator,
-    PathId(user): PathId<UserId>,
+    OperatorOver(admin, user): OperatorOver,
 ) -> Result<Json<User>, ApiError> {
     Ok(Json(admin.unlock_user(user).await?.resource))
 }
@@ -96,8 +95,7 @@ pub(in crate::http::axum) async fn unlock_user(
     responses((status = 200, description = "The account.", body = crate::http::axum::schemas::User)),
 ))]
 pub(in crate::http::axum) async fn reset_mfa(
-    Operator(admin): Operator,
-    PathId(user): PathId<UserId>,
+    OperatorOver(admin, user): OperatorOver,
 ) -> Result<Json<User>, ApiError> {
     Ok(Json(admin.reset_mfa(user).await?.resource))
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, FieldCode};
 use crate::http::axum::answers;
 use crate::http::axum::error::ApiError;
 use crate::http::axum::etag::{IfMatch, tagged};
-use crate::http::axum::extract::{Meta, Operator, PathId};
+use crate::http::axum::extract::{Meta, Operator, OperatorOver, PathId};
 use crate::http::axum::idempotency::Once;
 use crate::http::axum::input::Input;
 use crate::http::axum::routes::me::ProfileBody;
@@ -150,8 +150,7 @@ fn in_body(error: Error) -> Error {
 ))]
 pub(in crate::http::axum) async fn show(
     State(state): State<AuthState>,
-    Operator(_admin): Operator,
-    PathId(user): PathId<UserId>,
+    OperatorOver(_admin, user): OperatorOver,
 ) -> Result<Response, ApiError> {
     let found = state.kit().users().get(user).await?;
     Ok(tagged(&found.ok_or(ErrorKind::NotFound)?))
@@ -167,8 +166,7 @@ pub(in crate::http::axum) async fn show(
         body = crate::http::axum::schemas::User)),
 ))]
 pub(in crate::http::axum) async fn update(
-    Operator(admin): Operator,
-    PathId(user): PathId<UserId>,
+    OperatorOver(admin, user): OperatorOver,
     IfMatch(only_if): IfMatch,
     Input(body): Input<ProfileBody>,
 ) -> Result<Response, ApiError> {
@@ -187,8 +185,7 @@ pub(in crate::http::axum) async fn update(
     responses((status = 204, description = "The account is deleted.")),
 ))]
 pub(in crate::http::axum) async fn remove(
-    Operator(admin): Operator,
-    PathId(user): PathId<UserId>,
+    OperatorOver(admin, user): OperatorOver,
 ) -> Result<Response, ApiError> {
     admin.delete_user(user).await?;
     Ok(answers::done())
@@ -205,8 +202,7 @@ pub(in crate::http::axum) async fn remove(
         body = crate::http::axum::schemas::User)),
 ))]
 pub(in crate::http::axum) async fn disable(
-    Operator(admin): Operator,
-    PathId(user): PathId<UserId>,
+    OperatorOver(admin, user): OperatorOver,
 ) -> Result<Response, ApiError> {
     Ok(tagged(&admin.disable_user(user).await?.resource))
 }
@@ -220,8 +216,7 @@ pub(in crate::http::axum) async fn disable(
         body = crate::http::axum::schemas::User)),
 ))]
 pub(in crate::http::axum) async fn enable(
-    Operator(admin): Operator,
-    PathId(user): PathId<UserId>,
+    OperatorOver(admin, user): OperatorOver,
 ) -> Result<Response, ApiError> {
     Ok(tagged(&admin.enable_user(user).await?.resource))
 }
@@ -262,8 +257,7 @@ pub(in crate::http::axum) async fn set_roles(
         body = crate::http::axum::schemas::SessionList)),
 ))]
 pub(in crate::http::axum) async fn sessions(
-    Operator(admin): Operator,
-    PathId(user): PathId<UserId>,
+    OperatorOver(admin, user): OperatorOver,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Listing<Session>>, ApiError> {
     Ok(Json(admin.sessions_of(user, &query::page(query.as_deref())?).await?))
@@ -277,8 +271,7 @@ pub(in crate::http::axum) async fn sessions(
     responses((status = 204, description = "All sessions are over.")),
 ))]
 pub(in crate::http::axum) async fn end_sessions(
-    Operator(admin): Operator,
-    PathId(user): PathId<UserId>,
+    OperatorOver(admin, user): OperatorOver,
 ) -> Result<Response, ApiError> {
     admin.end_sessions_of(user).await?;
     Ok(answers::done())
