@@ -77,7 +77,7 @@ on_both! {
                 }
                 seen += 1;
                 let (method, id) = (method.to_uppercase(), operation["operationId"].as_str().unwrap());
-                let path = path.replace("{id}", "018f9f7e-0000-7000-8000-000000000000");
+                let path = path.replace("{id}", NOBODY).replace("{user_id}", NOBODY);
                 let body = operation["requestBody"].is_object().then(|| body_of(id).to_string().into_bytes());
                 for nobody in [&client, &client.bearer("e30.e30.e30"), &forged, &client.bearer("akk_x")] {
                     let answer = nobody.request(&method, &path, body.clone()).await;
@@ -177,6 +177,8 @@ on_both! {
     }
 }
 
+const NOBODY: &str = "018f9f7e-0000-7000-8000-000000000000";
+
 /// A body that each operation can read, so that nothing but the caller is judged.
 fn body_of(operation: &str) -> Value {
     match operation {
@@ -187,6 +189,13 @@ fn body_of(operation: &str) -> Value {
         "create_user" => json!({"email": "new@example.com", "name": "New"}),
         "set_roles" => json!({"roles": ["user"]}),
         "create_api_key" => json!({"name": "x", "scopes": ["*"]}),
+        "create_org" | "update_org" => json!({"name": "X"}),
+        "add_member" => json!({"user_id": NOBODY, "role": "member"}),
+        "change_member" => json!({"role": "member"}),
+        "grant_membership" => {
+            json!({"user_id": NOBODY, "resource_type": "project", "resource_id": "x", "role": "viewer"})
+        }
+        "create_invitation" => json!({"email": "new@example.com", "role": "user"}),
         _ => json!({}),
     }
 }

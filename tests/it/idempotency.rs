@@ -103,7 +103,7 @@ on_both! {
     }
 
     async fn a_request_that_died_blocks_nobody_for_long(store: Store) {
-        let slow = [("ARGON2_ITERATIONS", "100"), ("ARGON2_MEMORY_KIB", "65536")];
+        let slow = [("ARGON2_ITERATIONS", "64"), ("ARGON2_MEMORY_KIB", "65536")];
         let mut server = launch(&store, &slow).start().await;
         let client = keyed(&server.client(), "k");
         let asking = tokio::spawn(async move {

@@ -45,6 +45,7 @@ async fn the_first_start_needs_no_setting() {
         metadata.permissions().mode() & 0o777
     };
     assert_eq!(mode("authkit.db.token_pepper"), 0o600);
+    assert_eq!(mode("authkit.db.mfa_encryption_key"), 0o600);
     assert!(folder.path().join("authkit.db").is_file());
     let mut names: Vec<_> = std::fs::read_dir(folder.path())
         .unwrap()
@@ -52,7 +53,14 @@ async fn the_first_start_needs_no_setting() {
         .collect();
     names.sort();
     // Mails become files in development; they hold live links.
-    let expected = ["authkit.db", "authkit.db-shm", "authkit.db-wal", "authkit.db.token_pepper", "mail"];
+    let expected = [
+        "authkit.db",
+        "authkit.db-shm",
+        "authkit.db-wal",
+        "authkit.db.mfa_encryption_key",
+        "authkit.db.token_pepper",
+        "mail",
+    ];
     assert!(names.iter().all(|n| expected.contains(&n.as_str())), "{names:?}");
     if names.iter().any(|name| name == "mail") {
         assert_eq!(mode("mail"), 0o700);
@@ -301,7 +309,8 @@ async fn a_store_or_port_that_is_not_there_is_said() {
     // Nobody listens on port 1.
     let gone = Launch::bare_server()
         .env("DATABASE_URL", "postgres://someone:canary7q@127.0.0.1:1/nothing")
-        .env("TOKEN_PEPPER", KEY);
+        .env("TOKEN_PEPPER", KEY)
+        .env("MFA_ENCRYPTION_KEY", "q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0=");
     let (status, logs) = gone.run_to_exit().await;
     assert!(!status.success(), "{logs}");
     assert!(logs.contains("DATABASE_URL") || logs.to_lowercase().contains("database"), "{logs}");

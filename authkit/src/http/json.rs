@@ -255,7 +255,8 @@ impl Fields {
     /// A whole number from 0 that may be missing; `null` is none.
     pub fn optional_whole(&mut self, name: &str) -> Option<u64> {
         let value = self.members.remove(name)?;
-        value.as_u64().or_else(|| self.wrong_type(name, "must be a whole number"))
+        let number = whole(&value).and_then(|number| u64::try_from(number).ok());
+        number.or_else(|| self.wrong_type(name, "must be a whole number"))
     }
 
     fn wrong_type<T>(&mut self, name: &str, message: &'static str) -> Option<T> {
@@ -274,7 +275,7 @@ impl Fields {
         if value.is_null() {
             return Some(None);
         }
-        let number = value.as_i64();
+        let number = whole(&value);
         if number.is_none() {
             self.fault(name, FieldCode::Type, "must be a whole number or null");
         }
@@ -375,6 +376,14 @@ impl Fields {
 fn pointer(name: &str) -> String {
     let name: String = name.chars().take(MAX_NAME).collect();
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// 3 is whole, and so is 3.0 (JSON Schema, section 6.1.1 of its validation vocabulary).
+fn whole(value: &Value) -> Option<i64> {
+    let exact = |number: f64| number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
+    value
+        .as_i64()
+        .or_else(|| value.as_f64().filter(|n| exact(*n)).and_then(|n| format!("{n:.0}").parse().ok()))
 }
 
 #[cfg(test)]

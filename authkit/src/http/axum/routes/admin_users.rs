@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 
 use crate::admin::{NewUser, UserChange};
+use crate::authz::check_role_name;
 use crate::db::Listing;
 use crate::error::{Error, ErrorKind, FieldCode};
 use crate::http::axum::answers;
@@ -104,7 +105,10 @@ fn filter(query: Option<&str>) -> Result<UserFilter, Refusal> {
         let bad = || Error::field("/status", FieldCode::Format, "must be active, disabled or deleted");
         filter.status = Some(status.ok_or_else(|| Refusal::from(&bad()))?);
     }
-    filter.role = query::value(query, "role")?.map(str::to_owned);
+    if let Some(role) = query::value(query, "role")? {
+        check_role_name(role).map_err(|error| Refusal::from(&error))?;
+        filter.role = Some(role.to_owned());
+    }
     filter.email_prefix = query::decoded(query, "email_prefix")?;
     Ok(filter)
 }

@@ -54,7 +54,9 @@ pub(super) fn resource_of(query: Option<&str>) -> Result<Option<Resource>, ApiEr
         (None, Some(_)) => {
             Err(Error::field("/resource_type", FieldCode::Required, "belongs to a resource_id").into())
         }
-        (_, None) => Ok(None),
+        // A kind alone names nothing yet, but must be one.
+        (Some(kind), None) => Resource::new(kind, "any").map(|_| None).map_err(ApiError::from),
+        (None, None) => Ok(None),
     }
 }
 
