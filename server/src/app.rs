@@ -41,7 +41,7 @@ pub fn app(kit: AuthKit, settings: Settings) -> Router {
     }
     #[cfg(feature = "pages")]
     {
-        routes = routes.merge(crate::pages::router(auth.clone()));
+        routes = routes.merge(crate::pages::router(&auth));
     }
     routes = if prefix.is_empty() {
         routes.merge(router(auth))

@@ -15,6 +15,7 @@ fn holding(client: &Client, answer: &Answer) -> Client {
     client.cookies(&pairs)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a request takes")]
 fn body(fields: &[(&str, &str)]) -> Option<Vec<u8>> {
     Some(url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish().into_bytes())
 }

@@ -1,4 +1,4 @@
-//! What operators do with accounts over HTTP; ETag and If-Match on the way.
+//! What operators do with accounts over HTTP; `ETag` and If-Match on the way.
 
 use std::collections::BTreeSet;
 

@@ -143,7 +143,7 @@ on_both! {
         for action in ["org.create", "org.delete", "resource.create"] {
             assert_eq!(raw.audited(action).await, 1, "{action}");
         }
-        let by = format!("SELECT actor FROM authkit_audit WHERE action = 'org.delete'");
+        let by = "SELECT actor FROM authkit_audit WHERE action = 'org.delete'".to_string();
         assert_eq!(raw.texts(&by).await, [format!("user:{}", ann.user.id)]);
     }
 

@@ -97,7 +97,7 @@ struct Target {
 }
 
 impl Target {
-    fn invitation_body(&self, email: String, role: &str) -> Value {
+    fn invitation_body(&self, email: &str, role: &str) -> Value {
         if self.kind == "org" {
             json!({"email": email, "role": role, "org_id": self.id})
         } else {
@@ -189,7 +189,7 @@ const BOTH: &[Case] = &[
         least: Role::Admin,
         status: 201,
         make: |_, t| {
-            let body = t.invitation_body(format!("other-{}@example.com", t.id), t.least());
+            let body = t.invitation_body(&format!("other-{}@example.com", t.id), t.least());
             ("POST", "invitations".into(), Some(body))
         },
     },
@@ -267,7 +267,7 @@ impl Fixture {
         let mut target = Target { kind, id, membership: String::new(), invitation: String::new() };
         let made = self.grant(kind, &target.id, &self.victim, target.least()).await;
         target.membership = made.str("/id").to_owned();
-        let body = target.invitation_body(format!("one-{}@example.com", target.id), target.least());
+        let body = target.invitation_body(&format!("one-{}@example.com", target.id), target.least());
         target.invitation = self.root.post("/v1/invitations", body).await.expect(201).str("/id").to_owned();
         target
     }

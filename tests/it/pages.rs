@@ -173,8 +173,8 @@ fn code_of(folder: &Path, to: &str) -> String {
     let texts = files.iter().map(|path| std::fs::read_to_string(path).unwrap());
     let mail = texts.into_iter().find(|text| text.contains(to) && text.contains("verify-email")).unwrap();
     let digits = |word: &&str| word.len() == 8 && word.bytes().all(|b| b.is_ascii_digit());
-    let words = mail.split(|c: char| !c.is_ascii_alphanumeric());
-    words.filter(|word| digits(word)).next_back().unwrap().to_owned()
+    let mut words = mail.split(|c: char| !c.is_ascii_alphanumeric());
+    words.rfind(|word| digits(word)).unwrap().to_owned()
 }
 
 async fn on_sqlite(env: &[(&str, &str)]) -> (Store, ServerProcess, PathBuf) {

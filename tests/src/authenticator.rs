@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 /// A key and what it will say.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each lie")]
 pub struct SoftKey {
     key: EcdsaKeyPair,
     random: SystemRandom,

@@ -28,7 +28,7 @@ pub(crate) async fn run(app: &mut App, command: CleanupCommand) -> Result<Exit> 
             let report = kit
                 .cleanup()
                 .run_watched(&options, |job| {
-                    bar.set_message(format!("{}: {} removed", job.name, job.removed))
+                    bar.set_message(format!("{}: {} removed", job.name, job.removed));
                 })
                 .await;
             bar.finish_and_clear();

@@ -1,6 +1,5 @@
 //! `authctl mfa`.
 
-use authkit::secret::ExposeSecret as _;
 use authkit::{MfaStatus, User, UserId};
 use serde::Serialize;
 
@@ -56,7 +55,7 @@ async fn generate(app: &mut App, user: &str) -> Result<Exit> {
     let admin = app.admin(&kit);
     let made = admin.make_backup_codes(user.id).await.map_err(about(Subject::Mfa))?;
     let status = admin.mfa_status(user.id).await.map_err(about(Subject::Mfa))?;
-    let codes: Vec<&str> = made.codes.iter().map(|code| code.expose_secret()).collect();
+    let codes: Vec<&str> = made.codes.iter().map(authkit::secret::ExposeSecret::expose_secret).collect();
     let extra = if app.global.dry_run { Vec::new() } else { vec![("backup_codes", codes.join(" "))] };
     app.change(true, &Owned { user_id: user.id, status }, extra, &MFA)
 }

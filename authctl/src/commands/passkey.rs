@@ -20,7 +20,7 @@ struct Owned {
 
 /// What was removed, or would be.
 #[derive(Debug, Serialize)]
-struct Removed {
+struct Gone {
     user_id: UserId,
     removed: usize,
     items: Vec<Passkey>,
@@ -61,6 +61,6 @@ async fn remove_all(app: &mut App, user: &str) -> Result<Exit> {
     let user = find(&kit, user).await?;
     app.confirm(&format!("Remove all passkeys of {} and end all sessions?", user.email)).await?;
     let done = app.admin(&kit).remove_passkeys_of(user.id).await.map_err(about(Subject::User))?;
-    let removed = Removed { user_id: user.id, removed: done.resource.len(), items: done.resource };
+    let removed = Gone { user_id: user.id, removed: done.resource.len(), items: done.resource };
     app.change(done.changed, &removed, Vec::new(), &PASSKEYS_REMOVED)
 }

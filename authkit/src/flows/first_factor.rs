@@ -35,7 +35,7 @@ pub(crate) struct First<'a> {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// A session has begun.
-    Started(Started),
+    Started(Box<Started>),
     /// The account has a second factor, and it is outstanding.
     Pending(PendingSignIn),
 }
@@ -66,7 +66,7 @@ impl Ctx {
                 self.succeed_in(tx, reservation).await?;
             }
             self.audit.grant(tx, meta, entry).await?;
-            return Ok(Ok(Outcome::Started(started)));
+            return Ok(Ok(Outcome::Started(Box::new(started))));
         }
         if let Some(pending) = self.await_second_factor(tx, meta, first).await? {
             return Ok(Ok(Outcome::Pending(pending)));
@@ -123,7 +123,7 @@ impl Ctx {
         device: Option<&Device>,
     ) -> Result<Login> {
         match outcome {
-            Outcome::Started(started) => self.hand_over(meta, started, device).await.map(Login::Complete),
+            Outcome::Started(started) => self.hand_over(meta, *started, device).await.map(Login::Complete),
             Outcome::Pending(pending) => Ok(Login::SecondFactor(pending)),
         }
     }

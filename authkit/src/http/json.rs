@@ -314,7 +314,7 @@ impl Fields {
         self.members.contains_key(name)
     }
 
-    /// A browser's answer to a passkey challenge under `passkey`: {challenge_id, credential}. `None` when it is not there.
+    /// A browser's answer to a passkey challenge under `passkey`: {`challenge_id`, credential}. `None` when it is not there.
     pub fn passkey(&mut self) -> Option<PasskeyProof> {
         let value = self.members.remove("passkey")?;
         let Value::Object(members) = value else {

@@ -45,8 +45,7 @@ impl ApiKeys<'_> {
     /// # Errors
     /// [`crate::ErrorKind::Forbidden`] for an API key; [`crate::ErrorKind::InvalidRequest`] for a cursor of another list.
     pub async fn own(&self, auth: &Authenticated, page: &Page) -> Result<Listing<ApiKey>> {
-        let mut filter = ApiKeyFilter::default();
-        filter.user_id = Some(auth.signed_in()?.sub);
+        let filter = ApiKeyFilter { user_id: Some(auth.signed_in()?.sub), ..ApiKeyFilter::default() };
         self.ctx.api_keys_of(&filter, page).await
     }
 

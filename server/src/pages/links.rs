@@ -79,7 +79,7 @@ static PAGES: [LinkPage; 5] = [
 
 pub(super) fn routes() -> Router<Pages> {
     PAGES.iter().fold(Router::new(), |router, link| {
-        let show = move |state, query| show(link, state, query);
+        let show = async move |state, query| show(link, state, query);
         let act = move |state, meta, form| act(link, state, meta, form);
         router.route(&format!("/{}", link.purpose.path()), get(show).post(act))
     })
@@ -94,7 +94,7 @@ enum Carried {
     Email(String),
 }
 
-async fn show(link: &'static LinkPage, State(pages): State<Pages>, RawQuery(query): RawQuery) -> Response {
+fn show(link: &'static LinkPage, State(pages): State<Pages>, RawQuery(query): RawQuery) -> Response {
     let carried = match query::value(query.as_deref(), "token") {
         Ok(None) if link.purpose.has_code() => Carried::Email(String::new()),
         Ok(Some(token)) if is_token(token) => Carried::Token(token.to_owned()),

@@ -33,7 +33,7 @@ struct Inner {
 }
 
 impl Pages {
-    fn new(auth: AuthState) -> Self {
+    fn new(auth: &AuthState) -> Self {
         let config = auth.kit().config();
         let inner = Inner {
             product: config.passwords.product_name.clone(),
@@ -71,7 +71,7 @@ impl FromRef<Pages> for AuthState {
 }
 
 /// All pages, to be served at the root: a mail names `PUBLIC_URL` and the page, without `API_PREFIX`.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: AuthState) -> Router<S> {
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &AuthState) -> Router<S> {
     Router::new()
         .merge(links::routes())
         .merge(account::routes())

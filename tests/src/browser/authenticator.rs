@@ -7,6 +7,7 @@ use super::{Browser, text};
 
 /// What an authenticator can and does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each trait")]
 pub struct Traits {
     /// Keeps credentials that it finds without being told their ids.
     pub resident_keys: bool,
@@ -32,7 +33,7 @@ pub struct Authenticator<'b> {
     id: String,
 }
 
-/// A credential as the authenticator has it, its private key too. Members as WebDriver names them: `credentialId`,
+/// A credential as the authenticator has it, its private key too. Members as `WebDriver` names them: `credentialId`,
 /// `isResidentCredential`, `rpId`, `privateKey`, `userHandle`, `signCount`.
 pub type Credential = Value;
 

@@ -1,4 +1,4 @@
-//! A chromedriver of our own, and the dialogue with it (W3C WebDriver: JSON over HTTP on loopback).
+//! A chromedriver of our own, and the dialogue with it (W3C `WebDriver`: JSON over HTTP on loopback).
 //!
 //! A small shell owns it and kills it, and the browser that it started, when its input ends, which happens even when the
 //! test process is killed.

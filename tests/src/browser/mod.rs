@@ -1,4 +1,4 @@
-//! A real Chromium without a screen, driven over WebDriver: what somebody does who opens a page.
+//! A real Chromium without a screen, driven over `WebDriver`: what somebody does who opens a page.
 //!
 //! ```no_run
 //! # async fn see() {
@@ -183,7 +183,7 @@ impl Browser {
         self.cookies().await.into_iter().find(|cookie| cookie["name"] == name)
     }
 
-    /// Adds a cookie to the page, as WebDriver takes it: `name`, `value` and attributes.
+    /// Adds a cookie to the page, as `WebDriver` takes it: `name`, `value` and attributes.
     pub async fn add_cookie(&self, cookie: Value) {
         self.post("/cookie", json!({ "cookie": cookie })).await;
     }
@@ -212,7 +212,7 @@ impl Browser {
         self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": !allowed })).await;
     }
 
-    /// A command of the DevTools protocol.
+    /// A command of the `DevTools` protocol.
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
     }

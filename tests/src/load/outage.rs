@@ -88,18 +88,20 @@ async fn hammer(
         if status == 200 {
             http::text(body, "refresh_token").expect("a token").clone_into(&mut token);
         }
-        let mut seconds = seconds.borrow_mut();
-        let second = &mut seconds[usize::try_from(at()).expect("few")];
-        *match status {
-            200 => &mut second.passed,
-            429 => &mut second.limited,
-            503 => &mut second.unavailable,
-            _ => &mut second.other,
-        } += 1;
-        drop(seconds);
+        count(&mut seconds.borrow_mut()[usize::try_from(at()).expect("few")], status);
         // The generator must leave something of the machine to what it measures.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+fn count(second: &mut Second, status: u16) {
+    let counter = match status {
+        200 => &mut second.passed,
+        429 => &mut second.limited,
+        503 => &mut second.unavailable,
+        _ => &mut second.other,
+    };
+    *counter += 1;
 }
 
 /// Status and what it says of Redis.

@@ -142,7 +142,7 @@ const GOOD: &[Good] = &[
         "q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0=",
         "[\"q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0=\"]",
         |s| {
-            let keys = s.secrets.mfa_encryption_key.iter().map(|key| key.expose_secret());
+            let keys = s.secrets.mfa_encryption_key.iter().map(secrecy::ExposeSecret::expose_secret);
             keys.eq(["q3VJm8xZ0tYwK1nR5uB7cD2eF4gH6iL9oP_sT-vXyA0="])
         },
     ),

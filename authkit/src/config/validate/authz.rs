@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn declarations_are_judged() {
         let project = ResourceType::new("project").role("owner", ["*"]).from_org("admin", "owner");
-        assert_eq!(count(&[project.clone()]), 0);
+        assert_eq!(count(std::slice::from_ref(&project)), 0);
         let org = ResourceType::new("org").role("clinician", ["patients:read"]);
         assert_eq!(count(&[org.clone(), project.clone().from_org("clinician", "owner")]), 0);
         assert_eq!(count(&[project.clone().from_org("clinician", "owner")]), 1);

@@ -77,7 +77,7 @@ pub(super) struct PendingAnswer<'a> {
     status: &'static str,
     /// For `auth/mfa/complete` and nothing else.
     mfa_token: &'a str,
-    /// What the account has: totp, backup_code, passkey.
+    /// What the account has: totp, `backup_code`, passkey.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::schemas::FactorKind>))]
     factors: &'a [FactorKind],
     /// Life of the token, in seconds.

@@ -42,18 +42,18 @@ impl Judge {
     }
 
     pub(super) fn begin_registration(&self, holder: Holder<'_>, existing: &[Known]) -> Result<Begun> {
-        let exclude: Vec<CredentialID> =
-            existing.iter().map(|known| known.credential_id.clone().into()).collect();
+        let exclude: Vec<CredentialID> = existing.iter().map(|known| known.credential_id.clone()).collect();
         // A key without a name to show cannot be chosen.
         let shown = if holder.name.is_empty() { holder.email } else { holder.name };
         let begun = self.rp.start_passkey_registration(holder.handle, holder.email, shown, Some(exclude));
         let (options, state) = begun.map_err(|e| failed("no options for a new passkey", e))?;
         let mut options = serde_json::to_value(options.public_key).map_err(written)?;
         // Discoverable, so that it can sign in without a name; the crate asks for the opposite.
-        options["authenticatorSelection"]["residentKey"] = json!("required");
-        options["authenticatorSelection"]["requireResidentKey"] = json!(true);
-        options["excludeCredentials"] = descriptors(existing);
-        if let Some(extensions) = options["extensions"].as_object_mut() {
+        let selection = options.get_mut("authenticatorSelection");
+        put(selection, "residentKey", json!("required"))?;
+        put(options.get_mut("authenticatorSelection"), "requireResidentKey", json!(true))?;
+        put(Some(&mut options), "excludeCredentials", descriptors(existing))?;
+        if let Some(extensions) = options.get_mut("extensions").and_then(Value::as_object_mut) {
             // By which means the user was verified concerns nobody.
             extensions.remove("uvm");
         }
@@ -99,7 +99,7 @@ impl Judge {
         let (options, state) =
             self.rp.start_discoverable_authentication().map_err(|e| failed("no options for a passkey", e))?;
         let mut options = serde_json::to_value(options.public_key).map_err(written)?;
-        options["allowCredentials"] = descriptors(allowed);
+        put(Some(&mut options), "allowCredentials", descriptors(allowed))?;
         if let Some(members) = options.as_object_mut() {
             members.remove("extensions");
         }
@@ -160,14 +160,24 @@ impl Facts {
     }
 }
 
+/// Sets a member of an object that the crate wrote.
+fn put(object: Option<&mut Value>, name: &str, value: Value) -> Result<()> {
+    let members = object.and_then(Value::as_object_mut);
+    let members =
+        members.ok_or_else(|| Error::internal("the options of a passkey are not what they were"))?;
+    members.insert(name.to_owned(), value);
+    Ok(())
+}
+
 /// Of type `PublicKeyCredentialDescriptorJSON`.
 fn descriptors(keys: &[Known]) -> Value {
     let descriptor = |key: &Known| {
-        let mut one = json!({ "type": "public-key", "id": to_base64url(&key.credential_id) });
-        if !key.transports.is_empty() {
-            one["transports"] = json!(key.transports);
+        let id = to_base64url(&key.credential_id);
+        if key.transports.is_empty() {
+            json!({ "type": "public-key", "id": id })
+        } else {
+            json!({ "type": "public-key", "id": id, "transports": key.transports })
         }
-        one
     };
     keys.iter().map(descriptor).collect()
 }

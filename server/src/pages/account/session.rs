@@ -1,5 +1,5 @@
 //! The session of these pages: the tokens of a sign-in like any other, in the cookies of the contract (`__Host-`, Secure,
-//! HttpOnly, SameSite=Strict). Where the API takes cookies too, it is the same session.
+//! `HttpOnly`, SameSite=Strict). Where the API takes cookies too, it is the same session.
 
 use authkit::http::cookies;
 use authkit::secret::{ExposeSecret as _, SecretString};

@@ -137,7 +137,7 @@ fn enrolment(made: &TotpEnrolment) -> Response {
 }
 
 fn backup_codes(made: &BackupCodes) -> Response {
-    let backup_codes = made.codes.iter().map(|code| code.expose_secret()).collect();
+    let backup_codes = made.codes.iter().map(secrecy::ExposeSecret::expose_secret).collect();
     Json(BackupCodesAnswer { backup_codes }).into_response()
 }
 
