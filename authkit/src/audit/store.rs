@@ -6,7 +6,7 @@ use super::AuditFilter;
 use crate::db::{Conn, on_db, row};
 use crate::error::{Error, Result};
 use crate::events::{Action, Event, Outcome};
-use crate::ids::{EventId, SessionId, UserId, first_id_of};
+use crate::ids::{EventId, SessionId, UserId};
 use crate::time::Timestamp;
 
 const INSERT: &str = "INSERT INTO authkit_audit
@@ -80,7 +80,7 @@ const SWEEP: &str = "DELETE FROM authkit_audit WHERE id IN
 
 pub(super) async fn sweep(conn: &mut Conn<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     Ok(on_db!(conn, |c| sqlx::query(SWEEP)
-        .bind(first_id_of(before))
+        .bind(crate::ids::first_id_of(before))
         .bind(limit)
         .execute(c)
         .await

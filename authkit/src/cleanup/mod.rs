@@ -325,6 +325,7 @@ impl Ctx {
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is no such token, [`ErrorKind::Unauthenticated`] for another one;
     /// [`ErrorKind::RateLimited`].
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "asked for over HTTP"))]
     pub(crate) async fn require_cleanup_token(&self, shown: Option<&str>, meta: &RequestMeta) -> Result<()> {
         self.limit(Door::Other, meta).await?;
         let token = self.cleanup_token.as_ref().ok_or(ErrorKind::NotFound)?;

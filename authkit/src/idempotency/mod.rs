@@ -74,6 +74,7 @@ impl fmt::Debug for Answer {
 }
 
 /// What is to be done with a request.
+#[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "asked for over HTTP"))]
 #[derive(Debug)]
 pub(crate) enum Begun {
     /// Carry it out.
@@ -201,6 +202,7 @@ impl Idempotency {
     }
 
     /// Keeps the answer to a request, unless that was done in the transaction of its effect.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "asked for over HTTP"))]
     pub(crate) async fn keep(&self, db: &Db, claim: Claim, answer: &Answer) -> Result<()> {
         let sealed = Arc::new(self.seal(claim.id, answer)?);
         db.write_statement(move |tx| {
@@ -211,6 +213,7 @@ impl Idempotency {
     }
 
     /// Forgets a request that had no effect: it can be sent again at once.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "asked for over HTTP"))]
     pub(crate) async fn release(&self, db: &Db, claim: Claim) -> Result<()> {
         db.write_statement(move |tx| Box::pin(async move { store::release(tx.conn(), claim).await })).await
     }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::model::{Held, PendingRecord, TRIES, TotpRecord};
+use super::model::{Held, PendingRecord, TotpRecord};
 use super::totp::{Algorithm, Parameters};
 use crate::db::{Conn, on_db, row};
 use crate::error::{Error, Result};
@@ -164,7 +164,7 @@ pub(crate) async fn count_try(
         .bind(id.as_uuid())
         .bind(user.as_uuid())
         .bind(now.as_micros())
-        .bind(TRIES)
+        .bind(super::model::TRIES)
         .fetch_optional(c)
         .await)?;
     Ok(row.map(PendingRecord::from))
@@ -181,7 +181,7 @@ pub(crate) async fn waiting(
         .bind(id.as_uuid())
         .bind(user.as_uuid())
         .bind(now.as_micros())
-        .bind(TRIES)
+        .bind(super::model::TRIES)
         .fetch_optional(c)
         .await)?)
 }

@@ -3,9 +3,7 @@
 use uuid::Uuid;
 
 use super::ceremony::{Asserted, NewKey};
-use super::model::{
-    Bound, CHALLENGE_LIFE, Challenge, Claimed, Credential, Draft, Looked, Owner, Passkey, Purpose,
-};
+use super::model::{Bound, Challenge, Claimed, Credential, Draft, Looked, Owner, Passkey, Purpose};
 use crate::db::{Conn, on_db, row};
 use crate::error::Result;
 use crate::ids::{PasskeyChallengeId, PasskeyId, UserId};
@@ -154,7 +152,7 @@ pub(crate) async fn open(
         .bind(draft.name.as_deref())
         .bind(draft.state.as_str())
         .bind(now.as_micros())
-        .bind((now + CHALLENGE_LIFE).as_micros())
+        .bind((now + super::model::CHALLENGE_LIFE).as_micros())
         .execute(c)
         .await
         .map(|_| ()))?;
@@ -233,7 +231,7 @@ pub(crate) async fn add(
     now: Timestamp,
 ) -> Result<Option<Passkey>> {
     let id = PasskeyId::generate(now, random)?;
-    let added = on_db!(conn, |c| sqlx::query(ADD)
+    let added: bool = on_db!(conn, |c| sqlx::query(ADD)
         .bind(id.as_uuid())
         .bind(user.as_uuid())
         .bind(key.credential_id.clone())

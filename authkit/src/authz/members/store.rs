@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::Membership;
+use crate::authz::Resource;
 use crate::authz::decision::Access;
-use crate::authz::{ORG, Resource};
 use crate::db::{Conn, on_db, row};
 use crate::error::{Error, Result};
 use crate::ids::{MembershipId, OrgId, UserId};
@@ -316,7 +316,7 @@ pub(crate) async fn of_resource(
 /// Whether there is a seat left below `limit`. The organisation's resource row is held.
 pub(crate) async fn has_seat(conn: &mut Conn<'_>, org: OrgId, limit: i64) -> Result<bool> {
     let taken: i64 = on_db!(conn, |c| sqlx::query_scalar(SEATS)
-        .bind(ORG)
+        .bind(crate::authz::ORG)
         .bind(org.to_string())
         .bind(limit)
         .fetch_one(c)
