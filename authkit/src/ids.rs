@@ -105,7 +105,7 @@ id! {
     SessionId
 }
 name! {
-    /// Identifies an audit event. Made by a [`Sequence`].
+    /// Identifies an audit event. Those of one process sort as they were made.
     EventId
 }
 id! {

@@ -19,7 +19,7 @@ use crate::users::{Record, UserStatus, store as users};
 /// A caller whose access token or API key was judged good. Checks on it are values: [`Self::require`].
 ///
 /// An API key is no sign-in: it holds permissions, as far as its scopes and its owner go, but no role, and it never
-/// meets an [`Assurance`].
+/// meets an [`crate::Assurance`].
 #[derive(Debug, Clone)]
 pub struct Authenticated {
     shown: Shown,

@@ -39,7 +39,7 @@ const MAX_ANSWER: usize = 256 * 1024;
 /// Put it last, as every body, so that whoever may not do this is refused before an answer is given again. Two lines in a
 /// handler:
 ///
-/// ```ignore
+/// ```text
 /// async fn create(State(state): State<AuthState>, Meta(meta): Meta, caller: Authenticated, once: Once<NewThing>) -> Response {
 ///     once.answer(meta, async move |meta, body| { … Ok(response) }).await
 /// }
