@@ -110,6 +110,10 @@ fn filter(query: Option<&str>) -> Result<UserFilter, Refusal> {
         filter.role = Some(role.to_owned());
     }
     filter.email_prefix = query::decoded(query, "email_prefix")?;
+    if filter.email_prefix.as_ref().is_some_and(|prefix| prefix.chars().count() > 254) {
+        let long = Error::field("/email_prefix", FieldCode::TooLong, "must be at most 254 characters");
+        return Err(Refusal::from(&long));
+    }
     Ok(filter)
 }
 
